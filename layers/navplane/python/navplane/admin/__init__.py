@@ -1,0 +1,1 @@
+"""The control plane: one router per resource over the store."""

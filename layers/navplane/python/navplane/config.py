@@ -1,0 +1,270 @@
+"""What each function needs from its environment: one frozen dataclass per function, read once, at start.
+
+Only functions and the CLI import this; below them nobody reads the environment. docs/reference/environment.md is the list.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+from navplane.errors import ConfigurationError
+from navplane.model.provider_key import Secret
+from navplane.model.tenancy import Region
+
+Environment = Mapping[str, str]
+OVERRIDE_PREFIX = "NAVPLANE_UPSTREAM_OVERRIDE_"
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Mode(StrEnum):
+    """Where this process runs. Only LOCAL may send provider traffic to a loopback address."""
+
+    AWS = "aws"
+    CONTAINER = "container"
+    LOCAL = "local"
+
+
+def require(env: Environment, name: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        raise ConfigurationError(f"{name} is not set. docs/reference/environment.md says what it is.")
+    return value
+
+
+def choose(env: Environment, name: str, kind: type[Choice], default: Choice) -> Choice:
+    value = env.get(name) or default.value
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(member.value for member in kind)
+        raise ConfigurationError(f"{name} is {value!r}; it must be one of: {choices}.") from None
+
+
+def whole_number(env: Environment, name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdecimal():
+        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number.")
+    return int(value)
+
+
+class DatabaseAuth(StrEnum):
+    PASSWORD = "password"  # noqa: S105 - the name of a method, not a password
+    IAM = "iam"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """Where Postgres is and as whom. A `host` that begins with `/` is the directory of a unix socket. With IAM the password
+    is a short-lived token and TLS is always on."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    auth: DatabaseAuth
+    password: Secret | None
+    tls: bool
+    tls_ca_file: str | None
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        auth = choose(env, "DATABASE_AUTH", DatabaseAuth, DatabaseAuth.PASSWORD)
+        host = require(env, "DATABASE_HOST")
+        password = Secret(require(env, "DATABASE_PASSWORD").encode()) if auth is DatabaseAuth.PASSWORD else None
+        return cls(
+            host=host,
+            port=whole_number(env, "DATABASE_PORT", 5432),
+            name=env.get("DATABASE_NAME") or "navplane",
+            user=require(env, "DATABASE_USER"),
+            auth=auth,
+            password=password,
+            tls=auth is DatabaseAuth.IAM or env.get("DATABASE_TLS", "off") != "off",
+            tls_ca_file=env.get("DATABASE_TLS_CA_FILE") or None,
+        )
+
+
+class KekProvider(StrEnum):
+    LOCAL = "local"
+    AWS_KMS = "aws_kms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KekSettings:
+    """`local`: a 32-byte key, base64, in ENCRYPTION_KEY, or in the Secrets Manager secret ENCRYPTION_KEY_SECRET_ID names.
+    `aws_kms`: the key KMS_KEY_ID."""
+
+    provider: KekProvider
+    encryption_key: Secret | None
+    encryption_key_secret_id: str | None
+    kms_key_id: str | None
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        provider = choose(env, "KEK_PROVIDER", KekProvider, KekProvider.AWS_KMS)
+        key, secret_id = env.get("ENCRYPTION_KEY"), env.get("ENCRYPTION_KEY_SECRET_ID") or None
+        if provider is KekProvider.LOCAL and not (key or secret_id):
+            raise ConfigurationError(
+                "KEK_PROVIDER is local: set ENCRYPTION_KEY (32 bytes, base64) or ENCRYPTION_KEY_SECRET_ID."
+            )
+        return cls(
+            provider=provider,
+            encryption_key=Secret(key.encode()) if key else None,
+            encryption_key_secret_id=secret_id,
+            kms_key_id=require(env, "KMS_KEY_ID") if provider is KekProvider.AWS_KMS else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamSettings:
+    """Where providers are, when not where the registry says: loopback addresses, in local mode only.
+
+    `overrides` maps a provider's name to a URL; `demo_url` is the demo upstream, to which demo provider keys route.
+    """
+
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    demo_url: str | None = None
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        mode = choose(env, "NAVPLANE_MODE", Mode, Mode.AWS)
+        names = [name for name in env if name.startswith(OVERRIDE_PREFIX)]
+        names += ["NAVPLANE_DEMO_UPSTREAM"] if env.get("NAVPLANE_DEMO_UPSTREAM") else []
+        for name in names:
+            if mode is not Mode.LOCAL:
+                raise ConfigurationError(
+                    f"{name} is set, but NAVPLANE_MODE is {mode.value}: unset it. "
+                    "Provider traffic may be redirected in local mode only."
+                )
+            require_loopback(name, env[name])
+        overrides = {n.removeprefix(OVERRIDE_PREFIX).lower(): env[n] for n in names if n.startswith(OVERRIDE_PREFIX)}
+        return cls(overrides=overrides, demo_url=env.get("NAVPLANE_DEMO_UPSTREAM") or None)
+
+
+def require_loopback(name: str, url: str) -> None:
+    """Raise ConfigurationError unless `url` is http:// at a literal loopback address."""
+    try:
+        parts = urlsplit(url)
+        loopback = parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigurationError(f"{name} is {url!r}; it must be http:// at a loopback address, such as http://127.0.0.1:9000.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcSettings:
+    """Whose tokens the admin API takes, and for whom they must be meant. `admin_subjects` are platform admins whatever their
+    claims say: the way in for the first one."""
+
+    issuer: str
+    audience: str
+    admin_subjects: frozenset[str]
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        subjects = env.get("PLATFORM_ADMIN_SUBJECTS", "")
+        return cls(
+            issuer=require(env, "OIDC_ISSUER").rstrip("/"),
+            audience=require(env, "OIDC_AUDIENCE"),
+            admin_subjects=frozenset(subject.strip() for subject in subjects.split(",") if subject.strip()),
+        )
+
+
+def region_of(env: Environment) -> Region:
+    return choose(env, "NAVPLANE_REGION", Region, Region.US)
+
+
+def key_prefixes(env: Environment) -> tuple[str, ...]:
+    """The prefixes of API keys; the first one is given to new keys."""
+    prefixes = tuple(part.strip() for part in (env.get("API_KEY_PREFIXES") or "np_").split(",") if part.strip())
+    for prefix in prefixes:
+        if not (prefix.isascii() and prefix.endswith("_") and prefix[:-1].isalnum() and len(prefix) <= 16):
+            raise ConfigurationError(
+                f"API_KEY_PREFIXES has {prefix!r}; a prefix is letters and digits and ends with _, such as np_."
+            )
+    return prefixes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySettings:
+    database: DatabaseSettings
+    kek: KekSettings
+    upstream: UpstreamSettings
+    region: Region
+    key_prefixes: tuple[str, ...]
+    queue_url: str
+    max_body_bytes: int
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_env(env),
+            kek=KekSettings.from_env(env),
+            upstream=UpstreamSettings.from_env(env),
+            region=region_of(env),
+            key_prefixes=key_prefixes(env),
+            queue_url=require(env, "QUEUE_URL"),
+            max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminSettings:
+    """What admin_tenancy, admin_policies and admin_analytics need."""
+
+    database: DatabaseSettings
+    oidc: OidcSettings
+    region: Region
+    key_prefixes: tuple[str, ...]
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_env(env),
+            oidc=OidcSettings.from_env(env),
+            region=region_of(env),
+            key_prefixes=key_prefixes(env),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKeysSettings:
+    """admin_provider_keys: the admin settings, a KEK to wrap with, and where keys are validated."""
+
+    admin: AdminSettings
+    kek: KekSettings
+    upstream: UpstreamSettings
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(admin=AdminSettings.from_env(env), kek=KekSettings.from_env(env), upstream=UpstreamSettings.from_env(env))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterSettings:
+    """request_log_writer and maintenance."""
+
+    database: DatabaseSettings
+    queue_url: str
+    dead_letter_queue_url: str
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_env(env),
+            queue_url=require(env, "QUEUE_URL"),
+            dead_letter_queue_url=require(env, "DEAD_LETTER_QUEUE_URL"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateSettings:
+    database: DatabaseSettings
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(database=DatabaseSettings.from_env(env))

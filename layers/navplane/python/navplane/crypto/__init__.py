@@ -1,0 +1,1 @@
+"""Secrets: sealed, hashed and verified here and nowhere else."""

@@ -1,0 +1,132 @@
+"""The Gate Protocol: one atomic decision per request, and the life of its reservation.
+
+    admit ──▶ reserved ──settle──▶ settled ──finalize──▶ final
+                  └──────── expire ──▶ expired ──finalize──┘
+
+A state never goes back, and every method is idempotent by request id: repeated and reordered calls change nothing more.
+Nothing of SQL shows through here; tests/contract/gate holds every implementation to one suite.
+All methods raise DependencyUnavailable when the gate can't answer; `admit` raises OutcomeUnknown when it may have reserved.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from navplane.model.ids import RequestId
+from navplane.model.provider_key import SealedProviderKey
+from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.usage import Endpoint
+
+
+class RefusalReason(StrEnum):
+    """In the order in which they are checked: the first that applies is the answer."""
+
+    INVALID_KEY = "invalid_key"
+    ORGANIZATION_DISABLED = "organization_disabled"
+    REGION_MISMATCH = "region_mismatch"
+    MODEL_NOT_FOUND = "model_not_found"
+    MODEL_NOT_ALLOWED = "model_not_allowed"
+    PROVIDER_KEY_MISSING = "provider_key_missing"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What a request weighs on limits: tokens, and money in nano-USD (1e-9 USD), both integers."""
+
+    tokens: int = 0
+    nano_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request for admission. `provider` is None where no provider in the registry serves `model`; `model` is None for
+    endpoints that have none. `reserve` is the worst case; `lease` is how long the reservation may stay open."""
+
+    request_id: RequestId
+    key_digest: bytes
+    endpoint: Endpoint
+    provider: str | None
+    model: str | None
+    region: Region
+    stream: bool
+    lease: timedelta
+    reserve: Charge = field(default_factory=Charge)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who presented the key."""
+
+    org_id: UUID
+    workspace_id: UUID
+    key_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """`candidates` are in the order to try; there is at least one."""
+
+    request_id: RequestId
+    caller: Caller
+    stream_usage: StreamUsage
+    candidates: tuple[SealedProviderKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """`caller` is None only where the key is not known. `detail` names the offending thing (a model, a provider)."""
+
+    reason: RefusalReason
+    caller: Caller | None = None
+    detail: str = ""
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """A reservation past its lease that no usage event has closed: what is needed to write its row."""
+
+    request_id: RequestId
+    caller: Caller
+    provider: str
+    provider_key_id: UUID
+    model: str | None
+    endpoint: Endpoint
+    region: Region
+    stream: bool
+    demo: bool
+    charge: Charge
+
+
+class Gate(Protocol):
+    def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
+        """Decide and reserve in one atomic step. Asked again with the same request id, it answers as the first time would
+        if the reservation is still open, and never reserves twice."""
+        ...
+
+    def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
+        """For each caller, in order: None while it may go on, else why not (INVALID_KEY, ORGANIZATION_DISABLED)."""
+        ...
+
+    def settle(self, request_id: RequestId, charge: Charge, now: datetime) -> None:
+        """The proxy, after the last byte: a provisional charge; the request no longer counts as open."""
+        ...
+
+    def finalize(self, charges: Mapping[RequestId, Charge], now: datetime) -> None:
+        """The writer, after its commit: the charges of the rows as they now stand. Unknown request ids are no error (a
+        refused request has no reservation; a late reservation under such an id is refused)."""
+        ...
+
+    def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
+        """The reaper: up to `limit` reservations, oldest first, whose lease ended before `before` and which are not final.
+        They count as expired from here on and are answered again by every call until they are finalized."""
+        ...
+
+    def ready(self) -> None:
+        """Return if the gate can answer just now."""
+        ...

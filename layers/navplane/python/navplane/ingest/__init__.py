@@ -1,0 +1,1 @@
+"""The log plane: usage events become rows, and reservations are closed."""

@@ -1,0 +1,59 @@
+"""A provider key as the rest of the code sees it: sealed, or only hinted at."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKey:
+    """What may be shown of a stored provider key. `key_hint` is its last four characters."""
+
+    id: UUID
+    org_id: UUID
+    provider: str
+    label: str
+    key_hint: str
+    base_url: str | None
+    demo: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealingContext:
+    """What a sealed provider key is bound to; opening it anywhere else fails (docs/adr on envelope encryption)."""
+
+    org_id: UUID
+    provider_key_id: UUID
+    provider: str
+    region: str
+
+
+class Secret:
+    """Bytes that don't show themselves: repr and str are redacted, `reveal` is the one way in."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(redacted)"
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("secrets are not compared; use hmac.compare_digest on what they reveal")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedProviderKey:
+    """A route candidate: which key to use, where, and its sealed bytes (versioned; see crypto/envelope)."""
+
+    context: SealingContext
+    base_url: str | None
+    demo: bool
+    sealed: bytes = field(repr=False)

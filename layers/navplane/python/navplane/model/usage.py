@@ -1,0 +1,61 @@
+"""What a model call used, in one vocabulary for every provider."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Endpoint(StrEnum):
+    """The operations the data plane serves. The value is stored: never rename one."""
+
+    CHAT_COMPLETIONS = "chat.completions"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    MODELS = "models"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "messages.count_tokens"
+
+
+class UsageQuality(StrEnum):
+    EXACT = "exact"
+    ESTIMATED = "estimated"
+    LOST = "lost"
+
+
+class PriceQuality(StrEnum):
+    PRICED = "priced"
+    PROVIDER_REPORTED = "provider_reported"
+    UNPRICED = "unpriced"
+
+
+class Outcome(StrEnum):
+    """How a request ended. OK: the provider's answer arrived whole, whatever its status below 400. REFUSED: by us, no byte
+    reached a provider. FAILED: the provider or a dependency failed before or during the answer. ABORTED: the client left.
+    TERMINATED: cut by a limit or the kill switch. LOST: the process died; the reaper closed it."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    TERMINATED = "terminated"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts. `input_tokens` is ALL input the model read: cached and cache-writing tokens are parts of it, never
+    besides it (OpenAI reports it so; Anthropic's three disjoint counts are added up). `output_tokens` includes reasoning.
+    The provider's own JSON is kept beside these, so prices can be re-run."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    web_searches: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens

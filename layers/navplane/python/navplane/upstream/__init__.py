@@ -1,0 +1,1 @@
+"""The only HTTP to providers, and what each provider is like."""
