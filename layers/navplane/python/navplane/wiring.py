@@ -1,0 +1,73 @@
+"""From settings to objects: what the functions and `navplane serve` share. Imports are late, so that a function loads only
+what it uses (a cold start pays for every import)."""
+
+from typing import TYPE_CHECKING
+
+from navplane.config import DatabaseAuth, DatabaseSettings, KekProvider, KekSettings, UpstreamSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from navplane.crypto.kek import KekUnwrapper, KekWrapper
+    from navplane.queue.request_log import RequestLog
+    from navplane.store.database import Database
+    from navplane.upstream.origin import Origins
+
+
+def database(settings: DatabaseSettings, *, size: int) -> "Database":
+    from navplane.store.database import Database, connector
+
+    return Database(
+        connector(
+            host=settings.host,
+            port=settings.port,
+            name=settings.name,
+            user=settings.user,
+            password=_password_source(settings),
+            tls=settings.tls,
+            tls_ca_file=settings.tls_ca_file,
+        ),
+        size=size,
+    )
+
+
+def _password_source(settings: DatabaseSettings) -> "Callable[[], str]":
+    if settings.auth is DatabaseAuth.IAM:
+        from navplane.store.iam_token import IamToken
+
+        return IamToken(host=settings.host, port=settings.port, user=settings.user)
+    password = settings.password
+    assert password is not None
+    return lambda: password.reveal().decode()
+
+
+def kek_wrapper(settings: KekSettings) -> "KekWrapper":
+    return _kek(settings)
+
+
+def kek_unwrapper(settings: KekSettings) -> "KekUnwrapper":
+    return _kek(settings)
+
+
+def _kek(settings: KekSettings):  # type: ignore[no-untyped-def]
+    if settings.provider is KekProvider.AWS_KMS:
+        from navplane.crypto.kek_aws_kms import AwsKmsKek
+
+        return AwsKmsKek(key_id=settings.kms_key_id)
+    from navplane.crypto.kek_local import LocalKek, key_from_secrets_manager
+
+    if settings.encryption_key is not None:
+        return LocalKek.from_base64(settings.encryption_key)
+    return LocalKek.from_base64(key_from_secrets_manager(settings.encryption_key_secret_id))
+
+
+def request_log(queue_url: str) -> "RequestLog":
+    from navplane.queue.sqs import SqsRequestLog
+
+    return SqsRequestLog(queue_url=queue_url)
+
+
+def origins(settings: UpstreamSettings) -> "Origins":
+    from navplane.upstream.origin import Origins
+
+    return Origins(overrides=settings.overrides, demo_url=settings.demo_url)
