@@ -233,15 +233,21 @@ class AdminSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderKeysSettings:
-    """admin_provider_keys: the admin settings, a KEK to wrap with, and where keys are validated."""
+    """admin_provider_keys: the admin settings, a KEK to wrap with, where keys are validated, and the queue /ready asks."""
 
     admin: AdminSettings
     kek: KekSettings
     upstream: UpstreamSettings
+    queue_url: str
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
-        return cls(admin=AdminSettings.from_env(env), kek=KekSettings.from_env(env), upstream=UpstreamSettings.from_env(env))
+        return cls(
+            admin=AdminSettings.from_env(env),
+            kek=KekSettings.from_env(env),
+            upstream=UpstreamSettings.from_env(env),
+            queue_url=require(env, "QUEUE_URL"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
