@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from navplane.crypto.kek import KekUnwrapper, KekWrapper
+    from navplane.crypto.kek_aws_kms import AwsKmsKek
+    from navplane.crypto.kek_local import LocalKek
+    from navplane.model.provider_key import Secret
     from navplane.queue.request_log import RequestLog
     from navplane.store.database import Database
     from navplane.upstream.origin import Origins
@@ -46,19 +49,28 @@ def kek_wrapper(settings: KekSettings) -> "KekWrapper":
 
 
 def kek_unwrapper(settings: KekSettings) -> "KekUnwrapper":
-    return _kek(settings)
+    """Data keys are kept unwrapped for up to five minutes."""
+    from navplane.crypto.kek_cache import CachingKek
+
+    return CachingKek(_kek(settings))
 
 
-def _kek(settings: KekSettings):  # type: ignore[no-untyped-def]
+def _kek(settings: KekSettings) -> "AwsKmsKek | LocalKek":
     if settings.provider is KekProvider.AWS_KMS:
         from navplane.crypto.kek_aws_kms import AwsKmsKek
 
-        return AwsKmsKek(key_id=settings.kms_key_id)
-    from navplane.crypto.kek_local import LocalKek, key_from_secrets_manager
+        assert settings.kms_key_id is not None
+        return AwsKmsKek(settings.kms_key_id)
+    from navplane.crypto.kek_local import LocalKek
 
-    if settings.encryption_key is not None:
-        return LocalKek.from_base64(settings.encryption_key)
-    return LocalKek.from_base64(key_from_secrets_manager(settings.encryption_key_secret_id))
+    return LocalKek.from_base64(settings.encryption_key or _stored_encryption_key(settings))
+
+
+def _stored_encryption_key(settings: KekSettings) -> "Secret":
+    from navplane.crypto.secrets_manager import key_from_secrets_manager
+
+    assert settings.encryption_key_secret_id is not None
+    return key_from_secrets_manager(settings.encryption_key_secret_id)
 
 
 def request_log(queue_url: str) -> "RequestLog":
