@@ -62,7 +62,7 @@ class UsageEvent:
         """Raise MalformedEvent for anything that is not a v1 event. Unknown fields (of a newer release) are left out."""
         try:
             return cls._from_wire(json.loads(text))
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as exc:
             raise MalformedEvent(f"not a usage event: {exc}") from exc
 
     @classmethod

@@ -1,0 +1,102 @@
+"""Usage events through a table of our own Postgres: the durable queue of `navplane serve` where there is no SQS.
+
+It keeps SQS's semantics, so one consumer serves both: what is taken is hidden for a while and comes back unless acknowledged.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+from uuid import UUID
+
+from navplane.model.ids import new_id
+from navplane.model.usage_event import UsageEvent
+from navplane.queue import fallback
+from navplane.queue.message import DeadLetter, Message
+
+VISIBILITY_SECONDS = 60
+_POLL_SECONDS = 0.25
+
+
+class Connection(Protocol):
+    def run(self, sql: str, **params: Any) -> Any: ...
+
+
+class Connections(Protocol):
+    """The part of store.database.Database that a queue needs."""
+
+    def connection(self) -> AbstractContextManager[Connection]: ...
+
+
+class PostgresRequestLog:
+    """A RequestLog; its connections are those of navplane_gate, which may INSERT here and nothing else."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def publish(self, event: UsageEvent) -> None:
+        try:
+            with self._connections.connection() as db:
+                db.run("INSERT INTO public.usage_queue (id, body) VALUES (:id, :body)", id=new_id(), body=event.to_json())
+        # Whatever went wrong, the caller has had its answer already and the event must not be lost: it goes to the log.
+        except Exception as exc:
+            fallback.write(event, reason=type(exc).__name__)
+
+    def ready(self) -> None:
+        with self._connections.connection() as db:
+            db.run("SELECT 1")
+
+
+class PostgresMessages:
+    """MessageSource, DeadLetters and QueueAge on the connections of navplane_writer. `stop` cuts a wait short."""
+
+    def __init__(self, connections: Connections, *, stop: threading.Event | None = None) -> None:
+        self._connections = connections
+        self._stop = stop or threading.Event()
+
+    def take(self, limit: int, *, wait_seconds: float) -> Sequence[Message]:
+        give_up_at = time.monotonic() + wait_seconds
+        while True:
+            taken = self._take(limit)
+            if taken or time.monotonic() >= give_up_at or self._stop.wait(_POLL_SECONDS):
+                return taken
+
+    def _take(self, limit: int) -> list[Message]:
+        with self._connections.connection() as db:
+            rows = db.run(
+                """
+                UPDATE public.usage_queue AS q
+                   SET visible_at = now() + make_interval(secs => :hidden), deliveries = deliveries + 1
+                  FROM (SELECT id FROM public.usage_queue
+                         WHERE visible_at <= now() AND dead_reason IS NULL
+                         ORDER BY visible_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS next
+                 WHERE q.id = next.id
+             RETURNING q.id, q.body
+                """,
+                hidden=VISIBILITY_SECONDS,
+                limit=limit,
+            )
+        return [Message(id=str(row[0]), body=row[1]) for row in rows]
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """A buried message stays: acknowledging it must not lose it."""
+        ids = [UUID(message.id) for message in messages]
+        with self._connections.connection() as db:
+            db.run("DELETE FROM public.usage_queue WHERE id = ANY(:ids::uuid[]) AND dead_reason IS NULL", ids=ids)
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        with self._connections.connection() as db:
+            for letter in letters:
+                db.run(
+                    "UPDATE public.usage_queue SET dead_reason = :reason WHERE id = :id",
+                    reason=letter.reason,
+                    id=UUID(letter.message.id),
+                )
+
+    def oldest_event_age_seconds(self) -> float | None:
+        with self._connections.connection() as db:
+            rows = db.run(
+                "SELECT extract(epoch FROM now() - min(enqueued_at))::float8 FROM public.usage_queue WHERE dead_reason IS NULL"
+            )
+        return max(0.0, rows[0][0] or 0.0)
