@@ -1,0 +1,15 @@
+"""Which reader understands an endpoint's answers."""
+
+from navplane.model.usage import Endpoint
+from navplane.upstream.usage import UnbilledReader, UsageReader
+from navplane.upstream.usage_anthropic import MessagesReader
+from navplane.upstream.usage_openai import ChatReader, EmbeddingsReader, ResponsesReader
+
+READERS: dict[Endpoint, type[UsageReader]] = {
+    Endpoint.CHAT_COMPLETIONS: ChatReader,
+    Endpoint.RESPONSES: ResponsesReader,
+    Endpoint.EMBEDDINGS: EmbeddingsReader,
+    Endpoint.MODELS: UnbilledReader,
+    Endpoint.MESSAGES: MessagesReader,
+    Endpoint.COUNT_TOKENS: UnbilledReader,
+}
