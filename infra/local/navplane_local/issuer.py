@@ -1,0 +1,113 @@
+"""A development OIDC issuer: its discovery document, its keys, and a function that mints tokens. Never for production:
+whoever can read its key file is anybody."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from jwt.algorithms import RSAAlgorithm
+
+DISCOVERY_PATH = "/.well-known/openid-configuration"
+KEYS_PATH = "/jwks.json"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Issuer:
+    """`url` is what tokens say in `iss`, and where this ASGI app must be reachable. Tokens are signed with RS256."""
+
+    def __init__(self, url: str, key: rsa.RSAPrivateKey) -> None:
+        self.url, self._key = url.rstrip("/"), key
+        public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.kid = hashlib.sha256(public).hexdigest()[:16]
+
+    @classmethod
+    def from_file(cls, path: Path, *, url: str) -> Self:
+        """The key in the PEM file at `path`, which is made (0600) when there is none."""
+        if not path.exists():
+            _write_new_key(path)
+        key = load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise ValueError(f"{path} holds no RSA key; delete it and start again")
+        return cls(url, key)
+
+    def mint(
+        self,
+        subject: str,
+        *,
+        audience: str = "navplane",
+        lifetime: timedelta = timedelta(hours=12),
+        claims: Mapping[str, object] | None = None,
+    ) -> str:
+        """An access token for `subject`. `claims` are added, and replace the usual ones of the same name."""
+        now = int(time.time())
+        payload = {
+            "iss": self.url,
+            "sub": subject,
+            "aud": audience,
+            "iat": now,
+            "nbf": now,
+            "exp": now + int(lifetime.total_seconds()),
+            **(claims or {}),
+        }
+        return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": self.kid, "typ": "at+jwt"})
+
+    def keys(self) -> dict[str, Any]:
+        """The JWKS."""
+        public = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return {"keys": [{**public, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
+
+    def discovery(self) -> dict[str, Any]:
+        return {
+            "issuer": self.url,
+            "jwks_uri": self.url + KEYS_PATH,
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await _lifespan(receive, send)
+        documents = {DISCOVERY_PATH: self.discovery, KEYS_PATH: self.keys}
+        document = documents.get(scope["path"]) if scope["method"] == "GET" else None
+        status, body = (200, json.dumps(document()).encode()) if document else (404, b"{}")
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return None
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _write_new_key(path: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    # Written aside and moved: a start that is interrupted leaves no half a key.
+    aside = path.with_suffix(".new")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+    aside.replace(path)
