@@ -10,7 +10,7 @@ from navplane_local.demo_upstream.exchange import Answer, Dialect, ProviderError
 from navplane_local.demo_upstream.native_headers import native_headers
 from navplane_local.demo_upstream.openai_usage import OpenAIUsage, served_tier
 from navplane_local.demo_upstream.reply import compose
-from navplane_local.demo_upstream.stream import typed_event
+from navplane_local.demo_upstream.stream import middle, typed_event
 
 Object = dict[str, Any]
 
@@ -19,7 +19,8 @@ def responses(served: Served) -> Answer:
     response = ModelResponse.of(served)
     if not served.body.get("stream"):
         return served.whole(response.final(), headers=native_headers(Dialect.OPENAI))
-    return served.streamed(response.events(), error=response.error_event(), headers=native_headers(Dialect.OPENAI))
+    events = response.events()
+    return served.streamed(events, error=_error_event(middle(events)), headers=native_headers(Dialect.OPENAI))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +63,6 @@ class ModelResponse(Completion):
             {"type": f"response.{final['status']}", "response": final},
         ]
         return [typed_event(body | {"sequence_number": number}) for number, body in enumerate(bodies)]
-
-    def error_event(self) -> bytes:
-        return typed_event(
-            {
-                "type": "error",
-                "code": "server_error",
-                "message": "The demo upstream broke.",
-                "param": None,
-                "sequence_number": 3,
-            }
-        )
 
     def _reasoning_events(self) -> list[Object]:
         if not self.reply.reasoning:
@@ -143,6 +133,11 @@ _ECHOED: Object = {
     "truncation": "disabled",
     "user": None,
 }
+
+
+def _error_event(number: int) -> bytes:
+    error = {"type": "error", "code": "server_error", "message": "The demo upstream was asked to break.", "param": None}
+    return typed_event(error | {"sequence_number": number})
 
 
 def _items(body: Object) -> list[Object]:

@@ -45,6 +45,11 @@ def typed_event(data: dict[str, Any]) -> bytes:
     return event(data, name=data["type"])
 
 
+def middle(events: Sequence[bytes]) -> int:
+    """Where the scripted faults of a stream happen."""
+    return len(events) // 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Player:
     """Turns events into an answer. `error` is the dialect's own error event, for scripts that ask for one."""
@@ -59,9 +64,8 @@ class Player:
         return Answer(headers=headers, body=body, delay_seconds=self.script.delay_seconds)
 
     async def _events(self, events: Sequence[bytes], error: bytes) -> AsyncIterator[bytes]:
-        middle = len(events) // 2
         for position, item in enumerate(events):
-            if position == middle:
+            if position == middle(events):
                 await self._misbehave()
                 if self.script.has("error-event"):
                     yield error
