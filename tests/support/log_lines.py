@@ -18,4 +18,4 @@ def captured_log() -> Iterator[io.StringIO]:
     try:
         yield text
     finally:
-        logger.removeHandler(handler)
+        logger.removeHandler(handler)  # type: ignore[attr-defined]  # Powertools passes it on to logging

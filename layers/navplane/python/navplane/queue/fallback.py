@@ -1,7 +1,7 @@
 """The last resort for a usage event that no queue takes: one log line that holds all of it, and how to read it back."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from navplane.model.usage_event import MalformedEvent, UsageEvent
 from navplane.telemetry import logger
@@ -9,6 +9,15 @@ from navplane.telemetry import logger
 # What operators search their logs for, and what `navplane ledger replay` reads: never rename either.
 MESSAGE = "ledger.fallback"
 FIELD = "usage_event"
+
+
+def write_unless_sent(send: Callable[[UsageEvent], None], event: UsageEvent) -> None:
+    """Send `event`, or else write it to the log. Never raises."""
+    try:
+        send(event)
+    # Whatever went wrong, the caller has had its answer already and the event must not be lost.
+    except Exception as exc:
+        write(event, reason=type(exc.__cause__ or exc).__name__)
 
 
 def write(event: UsageEvent, *, reason: str) -> None:

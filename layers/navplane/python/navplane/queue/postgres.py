@@ -36,12 +36,12 @@ class PostgresRequestLog:
         self._connections = connections
 
     def publish(self, event: UsageEvent) -> None:
-        try:
-            with self._connections.connection() as db:
-                db.run("INSERT INTO public.usage_queue (id, body) VALUES (:id, :body)", id=new_id(), body=event.to_json())
-        # Whatever went wrong, the caller has had its answer already and the event must not be lost: it goes to the log.
-        except Exception as exc:
-            fallback.write(event, reason=type(exc).__name__)
+        fallback.write_unless_sent(self.send, event)
+
+    def send(self, event: UsageEvent) -> None:
+        """Raise DependencyUnavailable if the event is not known to be in the queue."""
+        with self._connections.connection() as db:
+            db.run("INSERT INTO public.usage_queue (id, body) VALUES (:id, :body)", id=new_id(), body=event.to_json())
 
     def ready(self) -> None:
         with self._connections.connection() as db:

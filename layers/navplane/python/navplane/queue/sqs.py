@@ -65,25 +65,22 @@ class SqsRequestLog:
         return self._made
 
     def publish(self, event: UsageEvent) -> None:
-        try:
-            self._send(event.to_json())
-        # Whatever went wrong, the caller has had its answer already and the event must not be lost: it goes to the log.
-        except Exception as exc:
-            fallback.write(event, reason=type(exc).__name__)
+        fallback.write_unless_sent(self.send, event)
 
-    def _send(self, body: str) -> None:
-        """A message that was accepted though its answer got lost is sent twice; the writer is idempotent."""
+    def send(self, event: UsageEvent) -> None:
+        """Raise DependencyUnavailable if the event is not known to be in the queue. One that was accepted though its answer
+        got lost is sent twice, which is harmless: the writer is idempotent."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         give_up_at = time.monotonic() + PUBLISH_SECONDS
         for attempt in range(1, TRIES + 1):
             try:
-                self._sqs().send_message(QueueUrl=self._queue_url, MessageBody=body)
+                self._sqs().send_message(QueueUrl=self._queue_url, MessageBody=event.to_json())
                 return
-            except (BotoCoreError, ClientError):
+            except (BotoCoreError, ClientError) as exc:
                 pause = random.uniform(0, 0.1 * 2**attempt)  # noqa: S311 - jitter
                 if attempt == TRIES or time.monotonic() + pause >= give_up_at:
-                    raise
+                    raise DependencyUnavailable("The queue of usage events could not take one.") from exc
                 time.sleep(pause)
 
     def ready(self) -> None:

@@ -1,0 +1,69 @@
+"""`navplane ledger`: usage events that no queue took, back on their way."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+from navplane import wiring
+from navplane.errors import DependencyUnavailable
+from navplane.model.usage_event import MalformedEvent, UsageEvent
+from navplane.queue import fallback
+from navplane.queue.postgres import PostgresRequestLog
+from navplane.queue.sqs import SqsRequestLog
+
+from navplane_cli.serve_settings import RoleSettings
+
+app = typer.Typer(help="Usage events and the rows made of them.", no_args_is_help=True)
+
+
+@app.callback()
+def ledger() -> None:
+    """Usage events and the rows made of them."""
+
+
+@app.command()
+def replay(
+    file: Annotated[str, typer.Argument(help="Log lines, from any source and in any order; - reads standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Publish the events of all `ledger.fallback` lines in FILE again.
+
+    Doing it twice is harmless: one request stays one row. The queue is QUEUE_URL, or else the database that
+    NAVPLANE_DATABASE_URL names, as for `navplane serve`.
+    """
+    with _opened(file) as lines:
+        count = republish(_sender(), lines)
+    print(json.dumps({"replayed": count}) if as_json else f"{count} usage events are on their way again.")
+
+
+def republish(send: Callable[[UsageEvent], None], lines: IO[str]) -> int:
+    """How many events were sent. It stops at the first that can't be read or sent, so that nothing is passed over."""
+    count = 0
+    try:
+        for event in fallback.read(lines):
+            send(event)
+            count += 1
+    except (MalformedEvent, DependencyUnavailable) as exc:
+        raise typer.BadParameter(f"{exc} {count} events before it were sent; replaying all of them again is harmless.") from exc
+    return count
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[IO[str]]:
+    if file == "-":
+        yield sys.stdin
+        return
+    with Path(file).open(encoding="utf-8", errors="replace") as lines:
+        yield lines
+
+
+def _sender() -> Callable[[UsageEvent], None]:
+    if queue_url := os.environ.get("QUEUE_URL"):
+        return SqsRequestLog(queue_url=queue_url).send
+    gate = RoleSettings.from_env().of("navplane_gate")
+    return PostgresRequestLog(wiring.database(gate, size=1)).send

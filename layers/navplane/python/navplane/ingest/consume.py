@@ -1,0 +1,78 @@
+"""A batch of messages becomes rows: parse, record, tell the gate, and only then may the messages be acknowledged.
+
+A crash between any two steps is harmless: the messages come back, recording them again changes nothing, and the gate is told
+once more.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from navplane.errors import DependencyUnavailable
+from navplane.gate.gate import Gate
+from navplane.ingest.recording import Recorded, charges, record_what_can_be
+from navplane.model.usage_event import MalformedEvent, UsageEvent
+from navplane.queue.message import DeadLetter, DeadLetters, Message
+from navplane.store.database import Database
+from navplane.telemetry import logger
+
+MALFORMED = "not a usage event of a known wire version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    database: Database
+    gate: Gate
+    dead_letters: DeadLetters
+    now: Callable[[], datetime]
+
+    def consume(self, messages: Sequence[Message]) -> frozenset[str]:
+        """Record the messages' events; the ids of messages that must come back. All others may be acknowledged.
+
+        A dependency's failure rises: then nothing may be acknowledged. Only a message that is proven to be unrecordable is
+        buried, and it comes back if even that fails.
+        """
+        events, malformed = parse(messages)
+        recorded = record_what_can_be(self.database, [event for _, event in events])
+        if recorded.rows:
+            self.gate.finalize(charges(recorded.rows), self.now())
+        poison, superseded = sort_refused(events, recorded)
+        unburied = self._bury([*malformed, *poison])
+        logger.info("usage.recorded", extra={"messages": len(messages), "poison": len(malformed) + len(poison)})
+        return superseded | unburied
+
+    def _bury(self, letters: Sequence[DeadLetter]) -> frozenset[str]:
+        """The ids of those that could not be buried."""
+        for letter in letters:
+            logger.error("usage.poison", extra={"message_id": letter.message.id, "reason": letter.reason})
+        try:
+            self.dead_letters.bury(letters)
+        except DependencyUnavailable:
+            logger.error("usage.poison_unburied", extra={"messages": len(letters)})
+            return frozenset(letter.message.id for letter in letters)
+        return frozenset()
+
+
+def parse(messages: Sequence[Message]) -> tuple[list[tuple[Message, UsageEvent]], list[DeadLetter]]:
+    events, malformed = [], []
+    for message in messages:
+        try:
+            events.append((message, UsageEvent.from_json(message.body)))
+        except MalformedEvent:
+            malformed.append(DeadLetter(message=message, reason=MALFORMED))
+    return events, malformed
+
+
+def sort_refused(events: Sequence[tuple[Message, UsageEvent]], recorded: Recorded) -> tuple[list[DeadLetter], frozenset[str]]:
+    """Dead letters for the refused events, and the ids of messages that a refused one stood in for: another event of the same
+    request may be sound, so it gets a try of its own."""
+    poison, superseded = [], set()
+    for message, event in events:
+        refused = recorded.refused.get(event.request_id)
+        if refused is None:
+            continue
+        if event == refused.event:
+            poison.append(DeadLetter(message=message, reason=refused.reason))
+        else:
+            superseded.add(message.id)
+    return poison, frozenset(superseded)

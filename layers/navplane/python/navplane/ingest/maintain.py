@@ -1,0 +1,25 @@
+"""What runs on a schedule. Every step is idempotent, so two runs at once and a run cut short do no harm."""
+
+from datetime import datetime, timedelta
+
+from navplane.ingest.reap import Reaper
+from navplane.store.database import Database
+from navplane.store.migrate import ensure_partitions
+from navplane.store.reservations import delete_final
+from navplane.telemetry import logger
+
+MONTHS_AHEAD = 3
+# The queue keeps an event for 14 days, and a dead letter for 14 more: until then an event can still need its reservation.
+RESERVATIONS_KEPT = timedelta(days=35)
+
+
+def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, int]:
+    """Partitions first: without one no row can be written at all. Answers what was done, as counts."""
+    with database.transaction() as db:
+        partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
+    closed = reaper.reap(now)
+    with database.transaction() as db:
+        deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
+    counts = {"partitions_made": partitions, "reservations_closed": closed, "reservations_deleted": deleted}
+    logger.info("maintenance", extra=counts)
+    return counts

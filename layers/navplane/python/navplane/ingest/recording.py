@@ -1,0 +1,66 @@
+"""Events become rows, and rows become the charges that the gate is told: what the writer and the reaper share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from navplane.gate.gate import Charge
+from navplane.model.ids import RequestId
+from navplane.model.usage import Outcome
+from navplane.model.usage_event import UsageEvent
+from navplane.store.database import Database
+from navplane.store.request_logs import Standing, Unrecordable, best_of_each, record
+
+NOBODYS = "no reservation and no key is known for it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An event proven to be unrecordable by itself, and why, in printable ASCII."""
+
+    event: UsageEvent
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    rows: tuple[Standing, ...]
+    refused: Mapping[RequestId, Refused]
+
+
+def record_what_can_be(database: Database, events: Sequence[UsageEvent]) -> Recorded:
+    """Record `events` in one transaction; only if Postgres refuses what they say, in halves, until what is refused is alone.
+
+    Any other failure rises, and then nothing or only a part is recorded: repeating all of it is harmless.
+    """
+    best = best_of_each(events)
+    try:
+        with database.transaction() as db:
+            result = record(db, best)
+    except Unrecordable as exc:
+        return _record_halves(database, best, exc)
+    nobodys = (event for event in best if event.request_id in result.ownerless)
+    return Recorded(rows=result.rows, refused={event.request_id: Refused(event=event, reason=NOBODYS) for event in nobodys})
+
+
+def _record_halves(database: Database, events: Sequence[UsageEvent], cause: Unrecordable) -> Recorded:
+    if len(events) == 1:
+        return Recorded(rows=(), refused={events[0].request_id: Refused(event=events[0], reason=str(cause))})
+    middle = len(events) // 2
+    left, right = (record_what_can_be(database, half) for half in (events[:middle], events[middle:]))
+    return Recorded(rows=left.rows + right.rows, refused={**left.refused, **right.refused})
+
+
+def charges(rows: Sequence[Standing], *, estimates: Mapping[RequestId, Charge] | None = None) -> dict[RequestId, Charge]:
+    """What each row weighs as it stands. A row that the reaper closed weighs what its reservation estimated, which only the
+    reaper knows: without an estimate such a row is left out."""
+    known = estimates or {}
+    closed = {row.request_id for row in rows if row.outcome is Outcome.LOST}
+    return {
+        row.request_id: known[row.request_id] if row.request_id in closed else _charge(row)
+        for row in rows
+        if row.request_id not in closed or row.request_id in known
+    }
+
+
+def _charge(row: Standing) -> Charge:
+    return Charge(tokens=row.tokens, nano_usd=int((row.cost_usd or 0) * 10**9))

@@ -1,0 +1,230 @@
+"""request_logs: one row per request, whatever arrives how often and in which order."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from pg8000.exceptions import DatabaseError
+
+from navplane.model.ids import RequestId
+from navplane.model.usage import Outcome, PriceQuality, Usage, UsageQuality
+from navplane.model.usage_event import UsageEvent
+from navplane.store.database import Connection, sqlstate
+
+# Which fact wins: a later one supersedes the row of its request only from further right.
+QUALITIES = (UsageQuality.LOST, UsageQuality.ESTIMATED, UsageQuality.EXACT)
+
+# What an event fills in, in the types of the table. Whose row it is, is not among these.
+_FACTS = {
+    "endpoint": "text",
+    "region": "text",
+    "started_at": "timestamptz",
+    "status": "integer",
+    "outcome": "text",
+    "usage_quality": "text",
+    "provider": "text",
+    "provider_key_id": "uuid",
+    "model": "text",
+    "response_model": "text",
+    "stream": "boolean",
+    "demo": "boolean",
+    "error_code": "text",
+    "raw_usage": "jsonb",
+    "service_tier": "text",
+    "provider_request_id": "text",
+    "finish_reason": "text",
+    "attempts": "integer",
+    "first_byte_ms": "integer",
+    "duration_ms": "integer",
+    "request_bytes": "bigint",
+    "response_bytes": "bigint",
+    "client": "text",
+}
+_COUNTS = dict.fromkeys(Usage.__dataclass_fields__, "bigint")
+_COLUMNS = {**_FACTS, **_COUNTS}
+
+# One document in place of an array per column: pg8000 writes the text 'null' into an array as NULL, and unnest would spread
+# a nested array over other events' rows.
+_RECORD = f"""
+WITH given AS (
+    SELECT * FROM jsonb_to_recordset(:events::jsonb)
+        AS e (request_id uuid, key_id uuid, {", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())})
+), owners AS (
+    SELECT o.* FROM (SELECT array_agg(request_id) AS requests, array_agg(key_id) AS keys FROM given) AS asked,
+        public.usage_owners(asked.requests, asked.keys) AS o
+)
+INSERT INTO public.request_logs AS log (request_id, org_id, workspace_id, key_id, {", ".join(_COLUMNS)})
+SELECT given.request_id, owners.org_id, owners.workspace_id, owners.key_id, {", ".join(f"given.{name}" for name in _COLUMNS)}
+  FROM given JOIN owners USING (request_id)
+ ORDER BY request_id
+ON CONFLICT (request_id) DO UPDATE
+   SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}, revision = log.revision + 1, recorded_at = now()
+ WHERE array_position(:qualities::text[], excluded.usage_quality) > array_position(:qualities::text[], log.usage_quality)
+"""  # noqa: S608 - what is filled in are names of our own columns
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+_STANDING = """
+SELECT request_id, outcome, usage_quality, input_tokens + output_tokens, cost_usd, revision
+  FROM public.request_logs WHERE request_id = ANY(:ids::uuid[])
+"""
+
+
+# Data exceptions and violated constraints, a missing partition included. Everything else (a lock, a full disk, a missing
+# grant) is not the events' fault and may pass.
+_DATA_ERRORS = ("22", "23")
+
+
+class Unrecordable(Exception):
+    """Postgres refused what the events say: at least one of them can never be stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A request's row as it stands: this delivery's or a better one. `tokens` is input plus output."""
+
+    request_id: RequestId
+    outcome: Outcome
+    usage_quality: UsageQuality
+    tokens: int
+    cost_usd: Decimal | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordResult:
+    """`ownerless`: neither a reservation nor a key is known for these, so no organization may be charged for them."""
+
+    rows: tuple[Standing, ...]
+    ownerless: frozenset[RequestId]
+
+
+def record(db: Connection, events: Sequence[UsageEvent]) -> RecordResult:
+    """Insert or supersede the rows of `events`, in one statement. Repeating it, in any order, ends in the same rows.
+
+    Organization, workspace and key come from the reservation or from the key's own row, never from the event. Raise
+    Unrecordable, with the transaction aborted, if Postgres refuses a value or there is no partition for a request id.
+    """
+    best = best_of_each(events)
+    if not best:
+        return RecordResult(rows=(), ownerless=frozenset())
+    try:
+        db.run(_RECORD, events=json.dumps([_document(event) for event in best], default=str), qualities=list(QUALITIES))
+        found = db.run(_STANDING, ids=[event.request_id for event in best])
+    except DatabaseError as exc:
+        if (code := sqlstate(exc))[:2] in _DATA_ERRORS:
+            # The server's message may quote the value it refused, so only its code is passed on.
+            raise Unrecordable(f"SQLSTATE {code}") from exc
+        raise
+    rows = tuple(_standing(row) for row in found)
+    return RecordResult(rows=rows, ownerless=frozenset(e.request_id for e in best) - {row.request_id for row in rows})
+
+
+def best_of_each(events: Iterable[UsageEvent]) -> list[UsageEvent]:
+    """One event per request: of several the one of the best quality, and of equals the first."""
+    best: dict[RequestId, UsageEvent] = {}
+    for event in events:
+        known = best.get(event.request_id)
+        if known is None or QUALITIES.index(event.usage_quality) > QUALITIES.index(known.usage_quality):
+            best[event.request_id] = event
+    return list(best.values())
+
+
+def _document(event: UsageEvent) -> dict[str, Any]:
+    fields = asdict(event)
+    named = {name: fields[name] for name in ("request_id", "key_id", *_FACTS)} | fields["usage"]
+    return {name: _storable(value) for name, value in named.items()}
+
+
+def _storable(value: Any) -> Any:
+    """`value` without what JSON can say and Postgres can't keep: a caller chooses a model's name, and a provider its usage."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_storable(name): _storable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_storable(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _standing(row: Sequence[Any]) -> Standing:
+    return Standing(
+        request_id=row[0],
+        outcome=Outcome(row[1]),
+        usage_quality=UsageQuality(row[2]),
+        tokens=row[3],
+        cost_usd=row[4],
+        revision=row[5],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """One request as its organization may see it."""
+
+    request_id: RequestId
+    created_at: datetime
+    org_id: UUID
+    workspace_id: UUID
+    key_id: UUID
+    provider: str | None
+    provider_key_id: UUID | None
+    model: str | None
+    response_model: str | None
+    endpoint: str
+    region: str
+    stream: bool
+    demo: bool
+    status: int
+    error_code: str | None
+    outcome: Outcome
+    usage_quality: UsageQuality
+    price_quality: PriceQuality
+    cost_usd: Decimal | None
+    raw_usage: dict[str, Any] | None
+    service_tier: str | None
+    provider_request_id: str | None
+    finish_reason: str | None
+    attempts: int
+    first_byte_ms: int | None
+    duration_ms: int
+    request_bytes: int
+    response_bytes: int
+    client: str | None
+    started_at: datetime
+    recorded_at: datetime
+    revision: int
+    usage: Usage
+
+
+_ROW = tuple(name for name in RequestRow.__dataclass_fields__ if name != "usage")
+
+
+def list_requests(db: Connection, *, org_id: UUID, limit: int, cursor: RequestId | None = None) -> list[RequestRow]:
+    """Up to `limit` requests, newest first; with a `cursor`, those older than that request."""
+    rows = db.run(
+        f"""
+        SELECT {", ".join((*_ROW, *_COUNTS))} FROM public.request_logs
+         WHERE org_id = :org_id AND (:cursor::uuid IS NULL OR request_id < :cursor::uuid)
+         ORDER BY request_id DESC LIMIT :limit
+        """,  # noqa: S608 - what is filled in are names of our own columns
+        org_id=org_id,
+        cursor=cursor,
+        limit=limit,
+    )
+    return [_row(row) for row in rows]
+
+
+def _row(values: Sequence[Any]) -> RequestRow:
+    fields = dict(zip(_ROW, values, strict=False))
+    fields["outcome"] = Outcome(fields["outcome"])
+    fields["usage_quality"] = UsageQuality(fields["usage_quality"])
+    fields["price_quality"] = PriceQuality(fields["price_quality"])
+    usage = Usage(**dict(zip(_COUNTS, values[len(_ROW) :], strict=True)))
+    return RequestRow(**fields, usage=usage)
