@@ -105,25 +105,28 @@ CREATE TABLE public.org_members (
     PRIMARY KEY (org_id, user_id)
 );
 
--- The durable witness of every admitted request (gate/gate.py shows its states).
+-- The durable witness of every admitted request (gate/gate.py shows its states). A row without a caller is final from the
+-- start: its request was closed before it was admitted, and the row keeps a late admission out.
 CREATE TABLE public.reservations (
     request_id       uuid PRIMARY KEY,
-    org_id           uuid NOT NULL,
-    workspace_id     uuid NOT NULL,
-    key_id           uuid NOT NULL,
-    provider         text NOT NULL,
-    provider_key_id  uuid NOT NULL,
+    org_id           uuid,
+    workspace_id     uuid,
+    key_id           uuid,
+    provider         text,
+    provider_key_id  uuid,
     model            text,
-    endpoint         text NOT NULL,
-    region           text NOT NULL,
-    stream           boolean NOT NULL,
-    demo             boolean NOT NULL,
+    endpoint         text,
+    region           text,
+    stream           boolean,
+    demo             boolean,
     state            text NOT NULL CHECK (state IN ('reserved', 'settled', 'expired', 'final')),
     tokens           bigint NOT NULL DEFAULT 0,
     nano_usd         bigint NOT NULL DEFAULT 0,
-    lease_until      timestamptz NOT NULL,
+    lease_until      timestamptz,
     created_at       timestamptz NOT NULL,
-    updated_at       timestamptz NOT NULL DEFAULT now()
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nulls(org_id, workspace_id, key_id, provider, provider_key_id, endpoint, region, stream, demo, lease_until)
+           = CASE WHEN state = 'final' AND org_id IS NULL THEN 10 ELSE 0 END)
 );
 CREATE INDEX reservations_open ON public.reservations (lease_until) WHERE state <> 'final';
 

@@ -1,0 +1,29 @@
+"""What every test may ask for: a real Postgres, once per session, and a fresh migrated database on it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.postgres import TestCluster, TestDatabase, running_cluster
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TestCluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def databases(postgres: TestCluster) -> Iterator[TestDatabase]:
+    """A fresh migrated database for this test alone."""
+    database = postgres.copy()
+    yield database
+    database.drop()
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres: TestCluster) -> Iterator[TestDatabase]:
+    """One for a whole module, whose tests then keep to organizations of their own."""
+    database = postgres.copy()
+    yield database
+    database.drop()
