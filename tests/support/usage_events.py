@@ -7,12 +7,10 @@ from navplane.model.ids import new_request_id
 from navplane.model.usage import Endpoint, Outcome, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 
-NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-
 
 def usage_event(**differing: Any) -> UsageEvent:
-    """An exact event of a refused-by-nobody chat call; `now` is the moment of admission."""
-    now = differing.pop("now", NOW)
+    """An exact event of a chat call that went well; `now` is the moment of admission."""
+    now = differing.pop("now", None) or datetime.now(UTC)
     fields: dict[str, Any] = {
         "request_id": new_request_id(now),
         "org_id": None,
