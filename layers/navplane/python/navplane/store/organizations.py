@@ -1,0 +1,127 @@
+"""organizations: tenants. A deleted one keeps its row, so that its usage and audit keep their owner."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from navplane.model.tenancy import Organization, Region, StreamUsage
+from navplane.store.database import Connection
+
+COLUMNS = "id, name, enabled, home_region, stream_usage, created_at, updated_at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a page of a list ended: newest first, and by id among equals."""
+
+    created_at: datetime
+    id: UUID
+
+
+def insert(db: Connection, organization: Organization) -> None:
+    db.run(
+        """
+        INSERT INTO public.organizations (id, name, enabled, home_region, stream_usage, created_at, updated_at)
+        VALUES (:id, :name, :enabled, :home_region, :stream_usage, :created_at, :updated_at)
+        """,
+        id=organization.id,
+        name=organization.name,
+        enabled=organization.enabled,
+        home_region=organization.home_region.value,
+        stream_usage=organization.stream_usage.value,
+        created_at=organization.created_at,
+        updated_at=organization.updated_at,
+    )
+
+
+def find(db: Connection, *, org_id: UUID) -> Organization | None:
+    sql = f"SELECT {COLUMNS} FROM public.organizations WHERE id = :org_id AND deleted_at IS NULL"  # noqa: S608
+    return _one(db.run(sql, org_id=org_id))
+
+
+def hold(db: Connection, *, org_id: UUID) -> Organization | None:
+    """The organization, with changes to whatever belongs to it held back until the transaction ends. Every change holds it
+    first: so two changes never cross, and none meets an organization that is being deleted.
+
+    Not by a lock on its row: an admission locks the key's row and then the organization's, and a rotation that held them the
+    other way round would deadlock with it. Whoever changes both rows goes in the admission's order.
+    """
+    db.run("SELECT pg_advisory_xact_lock(hashtextextended(:org_id::text, 0))", org_id=org_id)
+    return find(db, org_id=org_id)
+
+
+def ever_existed(db: Connection, *, org_id: UUID) -> bool:
+    """Deleted ones too: what they used is kept."""
+    return bool(db.run("SELECT 1 FROM public.organizations WHERE id = :org_id", org_id=org_id))
+
+
+def page(db: Connection, *, limit: int, after: Position | None) -> list[Organization]:
+    """Up to `limit`, newest first, of all organizations: in a transaction with `platform=True` only."""
+    rows = db.run(
+        f"""
+        SELECT {COLUMNS} FROM public.organizations
+         WHERE deleted_at IS NULL
+           AND (:after_id::uuid IS NULL OR (created_at, id) < (:after_time::timestamptz, :after_id::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT :limit
+        """,  # noqa: S608 - what is filled in are names of our own columns
+        after_id=after and after.id,
+        after_time=after and after.created_at,
+        limit=limit,
+    )
+    return [_organization(row) for row in rows]
+
+
+def update(db: Connection, organization: Organization) -> Organization | None:
+    """Write name and stream_usage."""
+    rows = db.run(
+        f"""
+        UPDATE public.organizations SET name = :name, stream_usage = :stream_usage, row_version = row_version + 1
+         WHERE id = :org_id AND deleted_at IS NULL RETURNING {COLUMNS}
+        """,  # noqa: S608 - what is filled in are names of our own columns
+        org_id=organization.id,
+        name=organization.name,
+        stream_usage=organization.stream_usage.value,
+    )
+    return _one(rows)
+
+
+def set_enabled(db: Connection, *, org_id: UUID, enabled: bool) -> Organization | None:
+    """The kill switch. Waits for the admissions that hold the row; none follows its commit."""
+    rows = db.run(
+        f"""
+        UPDATE public.organizations SET enabled = :enabled, row_version = row_version + 1
+         WHERE id = :org_id AND deleted_at IS NULL RETURNING {COLUMNS}
+        """,  # noqa: S608 - what is filled in are names of our own columns
+        org_id=org_id,
+        enabled=enabled,
+    )
+    return _one(rows)
+
+
+def mark_deleted(db: Connection, *, org_id: UUID, now: datetime) -> None:
+    db.run(
+        """
+        UPDATE public.organizations SET deleted_at = :now, enabled = false, row_version = row_version + 1
+         WHERE id = :org_id AND deleted_at IS NULL
+        """,
+        org_id=org_id,
+        now=now,
+    )
+
+
+def _one(rows: Sequence[Sequence[Any]]) -> Organization | None:
+    return _organization(rows[0]) if rows else None
+
+
+def _organization(row: Sequence[Any]) -> Organization:
+    return Organization(
+        id=row[0],
+        name=row[1],
+        enabled=row[2],
+        home_region=Region(row[3]),
+        stream_usage=StreamUsage(row[4]),
+        created_at=row[5],
+        updated_at=row[6],
+    )

@@ -1,0 +1,106 @@
+"""provider_keys: what we hold for an organization, sealed. Deleting one also overwrites what was sealed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from navplane.model.provider_key import ProviderKey
+from navplane.store.database import Connection
+from navplane.store.organizations import Position
+
+COLUMNS = "id, org_id, provider, label, key_hint, base_url, demo, created_at"
+
+
+def insert(db: Connection, key: ProviderKey, *, region: str, sealed: bytes, kek_id: str) -> bool:
+    """False, and nothing stored, when the organization has a key of this provider and label."""
+    rows = db.run(
+        """
+        INSERT INTO public.provider_keys
+            (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id, created_at, updated_at)
+        VALUES (:org_id, :id, :provider, :label, :key_hint, :base_url, :region, :demo, :sealed, :kek_id, :now, :now)
+        ON CONFLICT (org_id, provider, label) WHERE deleted_at IS NULL DO NOTHING
+        RETURNING id
+        """,
+        org_id=key.org_id,
+        id=key.id,
+        provider=key.provider,
+        label=key.label,
+        key_hint=key.key_hint,
+        base_url=key.base_url,
+        region=region,
+        demo=key.demo,
+        sealed=sealed,
+        kek_id=kek_id,
+        now=key.created_at,
+    )
+    return bool(rows)
+
+
+def is_taken(db: Connection, *, org_id: UUID, provider: str, label: str) -> bool:
+    rows = db.run(
+        """
+        SELECT 1 FROM public.provider_keys
+         WHERE org_id = :org_id AND provider = :provider AND label = :label AND deleted_at IS NULL
+        """,
+        org_id=org_id,
+        provider=provider,
+        label=label,
+    )
+    return bool(rows)
+
+
+def page(db: Connection, *, org_id: UUID, limit: int, after: Position | None) -> list[ProviderKey]:
+    """Up to `limit`, newest first."""
+    rows = db.run(
+        f"""
+        SELECT {COLUMNS} FROM public.provider_keys
+         WHERE org_id = :org_id AND deleted_at IS NULL
+           AND (:after_id::uuid IS NULL OR (created_at, id) < (:after_time::timestamptz, :after_id::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT :limit
+        """,  # noqa: S608 - what is filled in are names of our own columns
+        org_id=org_id,
+        after_id=after and after.id,
+        after_time=after and after.created_at,
+        limit=limit,
+    )
+    return [_provider_key(row) for row in rows]
+
+
+def delete(db: Connection, *, org_id: UUID, provider_key_id: UUID, now: datetime) -> ProviderKey | None:
+    """The key as it was, or None when there is none. Rows of past requests keep naming its id."""
+    rows = db.run(
+        f"""
+        UPDATE public.provider_keys SET deleted_at = :now, sealed = ''::bytea
+         WHERE org_id = :org_id AND id = :id AND deleted_at IS NULL RETURNING {COLUMNS}
+        """,  # noqa: S608 - what is filled in are names of our own columns
+        org_id=org_id,
+        id=provider_key_id,
+        now=now,
+    )
+    return _provider_key(rows[0]) if rows else None
+
+
+def delete_all(db: Connection, *, org_id: UUID, now: datetime) -> list[UUID]:
+    rows = db.run(
+        """
+        UPDATE public.provider_keys SET deleted_at = :now, sealed = ''::bytea
+         WHERE org_id = :org_id AND deleted_at IS NULL RETURNING id
+        """,
+        org_id=org_id,
+        now=now,
+    )
+    return [row[0] for row in rows]
+
+
+def _provider_key(row: Sequence[Any]) -> ProviderKey:
+    return ProviderKey(
+        id=row[0],
+        org_id=row[1],
+        provider=row[2],
+        label=row[3],
+        key_hint=row[4],
+        base_url=row[5],
+        demo=row[6],
+        created_at=row[7],
+    )
