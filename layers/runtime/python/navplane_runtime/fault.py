@@ -27,19 +27,16 @@ class Fault:
 
     @property
     def header(self) -> str:
-        """The type as a header value: a class may be named in any alphabet, a header only in ASCII."""
-        return self.type.encode("ascii", "replace").decode()
+        """The type as a header value: a class may be named in any alphabet and length, a header only in ASCII."""
+        return self.type.encode("ascii", "replace").decode()[:100]
 
     def to_json(self) -> bytes:
-        """AWS's error object, at most MAX_JSON_BYTES long: the outermost frames go first when it would be longer."""
-        stack = self.stack
-        while len(wire := self._wire(stack)) > MAX_JSON_BYTES and stack:
-            stack = stack[1:]
+        """AWS's error object, at most MAX_JSON_BYTES long: the outermost frames go first, then the message's end."""
+        message, stack = self.message[:MAX_MESSAGE_CHARACTERS], self.stack
+        while len(wire := self._wire(message, stack)) > MAX_JSON_BYTES:
+            message, stack = (message, stack[1:]) if stack else (message[:-50], stack)
         return wire
 
-    def _wire(self, stack: tuple[str, ...]) -> bytes:
-        message = self.message
-        if len(json.dumps(message)) > MAX_MESSAGE_CHARACTERS:
-            message = message.encode("ascii", "backslashreplace").decode()[:MAX_MESSAGE_CHARACTERS]
-        wire = {"errorMessage": message, "errorType": self.header, "stackTrace": list(stack)}
-        return json.dumps(wire, separators=(",", ":")).encode()
+    def _wire(self, message: str, stack: tuple[str, ...]) -> bytes:
+        document = {"errorMessage": message, "errorType": self.header, "stackTrace": list(stack)}
+        return json.dumps(document, separators=(",", ":")).encode()

@@ -89,9 +89,11 @@ async def _conclude(api: RuntimeAPI, invocation: Invocation, exchange: Exchange,
 
 
 async def _cut(exchange: Exchange, fault: Fault) -> None:
-    logs.fault("the response was cut", fault)
+    if not exchange.ending:
+        logs.fault("the response was cut", fault)
     try:
-        await asyncio.wait_for(exchange.end(fault), CLOSING_SECONDS)
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await exchange.end(fault)
     except (OSError, TimeoutError) as exc:
         exchange.abort()
         logs.fault("the end of the response was not accepted", Fault.from_exception(exc))
@@ -100,6 +102,7 @@ async def _cut(exchange: Exchange, fault: Fault) -> None:
 async def _report(api: RuntimeAPI, invocation: Invocation, fault: Fault) -> None:
     logs.fault("the invocation failed", fault)
     try:
-        await asyncio.wait_for(api.invocation_error(invocation, fault), CLOSING_SECONDS)
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await api.invocation_error(invocation, fault)
     except (*CONNECTION_LOST, TimeoutError, BadAnswer, RuntimeAPIError) as exc:
         logs.fault("the fault could not be reported", Fault.from_exception(exc))

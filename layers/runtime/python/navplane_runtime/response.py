@@ -35,6 +35,11 @@ class Exchange:
         return self._stream is not None
 
     @property
+    def ending(self) -> bool:
+        """The last chunk was sent, whether or not it has been accepted."""
+        return self._ending is not None
+
+    @property
     def over(self) -> bool:
         """The response was accepted whole, or refused."""
         return self._over.is_set()
@@ -50,7 +55,7 @@ class Exchange:
         match message["type"], self._stream:
             case "http.response.start", None:
                 await self._start(message)
-            case "http.response.body", ResponseStream() as stream if self._ending is None:
+            case "http.response.body", ResponseStream() as stream if not self.ending:
                 await self._continue(stream, message)
             case kind, _:
                 raise RuntimeError(f"{kind} is not what an ASGI app may send now")
