@@ -91,15 +91,19 @@ class RuntimeAPI:
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._server.close()
-        for task in self._handlers:
-            task.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        await self.drop_connections()
 
     def invoke(self, event: object, *, seconds: float = 60, headers: dict[str, str] | None = None) -> Invocation:
         invocation = Invocation(f"request-{len(self._invocations)}", event, seconds=seconds, headers=headers or {})
         self._invocations[invocation.request_id] = invocation
         self._pending.put_nowait(invocation)
         return invocation
+
+    async def drop_connections(self) -> None:
+        """Close every connection, the one that waits in /next included."""
+        for task in list(self._handlers):
+            task.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
 
     async def journal_has(self, entry: str, times: int = 1) -> None:
         async with self._changed:
