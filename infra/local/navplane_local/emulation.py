@@ -40,6 +40,12 @@ class AwsEmulation:
         if server is not None:
             server.stop()
 
+    def reset(self) -> None:
+        """Forget everything: the state is moto's own, one for the whole process."""
+        from moto.moto_api._internal.models import moto_api_backend
+
+        moto_api_backend.reset()
+
     def variables(self) -> dict[str, str]:
         """What points a function's boto3 here, and nowhere else."""
         return {

@@ -115,6 +115,7 @@ class Environment:
         self._signal(signal.SIGKILL)  # what the function may have started, which may hold the log open
         await copying
         self.api.fail(FunctionError("Runtime.ExitError", f"The function's process ended with status {status}."))
+        await self.api.stop()
 
     async def _copy_log(self, output: asyncio.StreamReader) -> None:
         rest = b""
@@ -148,10 +149,11 @@ class Environment:
 
 
 def command(function: Function) -> list[str]:
-    """What Lambda's bootstrap runs: the managed runtime, through the function's exec wrapper if it has one."""
-    runtime = [sys.executable, "-m", "awslambdaric", function.handler]
+    """What Lambda starts: the managed runtime, or the function's exec wrapper, which is told how that would be started."""
     wrapper = function.environment.get(WRAPPER)
-    return [str(_in_layers(function, wrapper)), *runtime] if wrapper else runtime
+    if wrapper:
+        return [str(_in_layers(function, wrapper)), sys.executable, "/var/runtime/bootstrap.py"]
+    return [sys.executable, "-m", "awslambdaric", function.handler]
 
 
 def _in_layers(function: Function, wrapper: str) -> Path:

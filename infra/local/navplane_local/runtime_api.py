@@ -64,7 +64,7 @@ class RuntimeApi:
         self._pending: asyncio.Queue[Invocation] = asyncio.Queue(maxsize=1)
         self._current: Invocation | None = None
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> str:
         """The address for AWS_LAMBDA_RUNTIME_API."""
@@ -73,10 +73,14 @@ class RuntimeApi:
         return f"{host}:{port}"
 
     async def stop(self) -> None:
+        """Safe to call twice."""
         if self._server is not None:
             self._server.close()
-        for writer in list(self._connections):
-            writer.close()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        if connections:
+            await asyncio.wait(connections)
 
     def deliver(self, invocation: Invocation) -> None:
         self.idle.clear()
@@ -93,12 +97,17 @@ class RuntimeApi:
         self.idle.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        # Only `stop` cancels, and then there is nobody to tell.
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while (request := await _request(reader)) is not None and await self._answer(request, writer):
                 pass
-        self._connections.discard(writer)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection may be used again: after an early 4xx the rest of the body is still under way."""

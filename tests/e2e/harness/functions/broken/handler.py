@@ -1,0 +1,1 @@
+raise RuntimeError("can't be imported")
