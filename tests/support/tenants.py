@@ -41,9 +41,9 @@ def seed_reservations(
     """Reservations as an admission at each request id's own time would have left them."""
     superuser.run(
         "INSERT INTO reservations (request_id, org_id, workspace_id, key_id, provider, provider_key_id, model, endpoint,"
-        " region, stream, demo, state, tokens, lease_until, created_at)"
+        " region, stream, demo, state, tokens, lease_until, created_at, updated_at)"
         " SELECT r.id, :org, :workspace, :key, 'openai', :provider_key, 'gpt-5', 'chat.completions', 'us', true, false, :state,"
-        " :tokens, r.admitted_at + make_interval(secs => :lease), r.admitted_at"
+        " :tokens, r.admitted_at + make_interval(secs => :lease), r.admitted_at, r.admitted_at"
         " FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[])) AS r (id, admitted_at)",
         org=caller.org_id,
         workspace=caller.workspace_id,

@@ -64,7 +64,8 @@ def of_each_quality(caller: Caller) -> dict[UsageQuality, UsageEvent]:
 def test_a_row_says_all_that_its_event_said(writer: Database, reader: Database, caller: Caller) -> None:
     event = usage_event(
         key_id=caller.key_id, provider_key_id=new_id(), response_model="gpt-5-2026", stream=True, demo=True,
-        error_code="upstream_cut", outcome=Outcome.FAILED, service_tier="flex", provider_request_id="req_1", finish_reason="stop", first_byte_ms=9,
+        error_code="upstream_cut", outcome=Outcome.FAILED, service_tier="flex",
+        provider_request_id="req_1", finish_reason="stop", first_byte_ms=9,
         request_bytes=2**40, response_bytes=77, client='null, {"a"} \\ NULL', raw_usage={"a": [1, {"b": None}], "c": "“ü”"},
         usage=Usage(**{field.name: n for n, field in enumerate(fields(Usage), start=2**33)}),
     )  # fmt: skip
