@@ -144,7 +144,7 @@ class MemoryGate:
                 self._reservations[ask.request_id] = Reservation(
                     state=State.RESERVED, charge=ask.reserve, ask=ask, admission=decision, admitted_at=now
                 )
-            elif known.state is not State.RESERVED:
+            elif known.state is not State.RESERVED or known.admission is None or known.admission.caller != decision.caller:
                 raise DependencyUnavailable("This request id is closed; send the request again.")
             return decision
 
@@ -210,7 +210,8 @@ def _first_objection(organization: OrganizationItem, ask: Ask) -> RefusalReason 
 
 
 def _candidates(organization: OrganizationItem, ask: Ask) -> tuple[SealedProviderKey, ...]:
-    return tuple(key for key in organization.provider_keys if key.context.provider == ask.provider)
+    """The newest key first."""
+    return tuple(key for key in reversed(organization.provider_keys) if key.context.provider == ask.provider)
 
 
 def _detail(reason: RefusalReason, ask: Ask) -> str:

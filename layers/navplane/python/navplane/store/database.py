@@ -66,6 +66,12 @@ def sqlstate(exc: BaseException) -> str:
     return str(fields.get("C", "")) if isinstance(fields, dict) else ""
 
 
+def is_network_failure(exc: BaseException | None) -> bool:
+    """pg8000 has one class for a lost connection and for a misuse of itself; only the message tells them apart."""
+    lost = ("network error", "communication error", "connection is closed")
+    return isinstance(exc, OSError) or (isinstance(exc, InterfaceError) and str(exc) in lost)
+
+
 @dataclass(slots=True)
 class _Slot:
     connection: Connection
@@ -163,6 +169,8 @@ class Database:
                 raise DependencyUnavailable("The database did not answer in time.") from exc
             raise
         except (InterfaceError, OSError) as exc:
+            if not is_network_failure(exc):
+                raise
             raise DependencyUnavailable("The connection to the database was lost.") from exc
         except NavPlaneError as exc:
             healthy = not isinstance(exc, DependencyUnavailable)
@@ -187,6 +195,8 @@ def _commit(connection: Connection) -> None:
     try:
         connection.execute_simple("COMMIT")
     except (InterfaceError, OSError) as exc:
+        if not is_network_failure(exc):
+            raise
         raise OutcomeUnknown("The database went silent while it was asked to commit.") from exc
 
 

@@ -211,4 +211,3 @@ CREATE TRIGGER touch BEFORE UPDATE ON public.provider_keys FOR EACH ROW EXECUTE 
 CREATE TRIGGER touch BEFORE UPDATE ON public.org_provider_settings FOR EACH ROW EXECUTE FUNCTION public.touch_updated_at();
 CREATE TRIGGER touch BEFORE UPDATE ON public.user_identities FOR EACH ROW EXECUTE FUNCTION public.touch_updated_at();
 CREATE TRIGGER touch BEFORE UPDATE ON public.org_members FOR EACH ROW EXECUTE FUNCTION public.touch_updated_at();
-CREATE TRIGGER touch BEFORE UPDATE ON public.reservations FOR EACH ROW EXECUTE FUNCTION public.touch_updated_at();

@@ -99,10 +99,10 @@ BEGIN
 
     INSERT INTO public.reservations (
         request_id, org_id, workspace_id, key_id, provider, provider_key_id, model, endpoint, region, stream, demo,
-        state, tokens, nano_usd, lease_until, created_at
+        state, tokens, nano_usd, lease_until, created_at, updated_at
     ) VALUES (
         ask_request_id, caller.org_id, caller.workspace_id, caller.id, ask_provider, candidates[1].id, ask_model, ask_endpoint,
-        ask_region, ask_stream, candidates[1].demo, 'reserved', ask_tokens, ask_nano_usd, ask_lease_until, ask_now
+        ask_region, ask_stream, candidates[1].demo, 'reserved', ask_tokens, ask_nano_usd, ask_lease_until, ask_now, ask_now
     ) ON CONFLICT (request_id) DO NOTHING;
     -- The id is taken: by this very request, asked again, or by one that has been closed meanwhile.
     IF NOT FOUND AND NOT EXISTS (
@@ -132,26 +132,26 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
      ORDER BY caller.position
 $$;
 
-CREATE FUNCTION public.gate_settle(settled_request_id uuid, settled_tokens bigint, settled_nano_usd bigint) RETURNS void
+CREATE FUNCTION public.gate_settle(settled_request_id uuid, settled_tokens bigint, settled_nano_usd bigint, at_time timestamptz) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UPDATE public.reservations
-       SET state = 'settled', tokens = settled_tokens, nano_usd = settled_nano_usd
+       SET state = 'settled', tokens = settled_tokens, nano_usd = settled_nano_usd, updated_at = at_time
      WHERE request_id = settled_request_id AND state = 'reserved'
 $$;
 
 -- A request id that is not known gets a final row of its own, so that an admission still under way can't open it afterwards.
 CREATE FUNCTION public.gate_finalize(final_request_ids uuid[], final_tokens bigint[], final_nano_usd bigint[], at_time timestamptz)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO public.reservations AS r (request_id, state, tokens, nano_usd, created_at)
-    SELECT f.request_id, 'final', f.tokens, f.nano_usd, at_time
+    INSERT INTO public.reservations AS r (request_id, state, tokens, nano_usd, created_at, updated_at)
+    SELECT f.request_id, 'final', f.tokens, f.nano_usd, at_time, at_time
       FROM unnest(final_request_ids, final_tokens, final_nano_usd) AS f (request_id, tokens, nano_usd)
      ORDER BY f.request_id
         ON CONFLICT (request_id) DO UPDATE
-       SET state = 'final', tokens = excluded.tokens, nano_usd = excluded.nano_usd
+       SET state = 'final', tokens = excluded.tokens, nano_usd = excluded.nano_usd, updated_at = at_time
      WHERE (r.state, r.tokens, r.nano_usd) IS DISTINCT FROM ('final', excluded.tokens, excluded.nano_usd)
 $$;
 
-CREATE FUNCTION public.gate_expire(before timestamptz, at_most integer) RETURNS TABLE (
+CREATE FUNCTION public.gate_expire(before timestamptz, at_most integer, at_time timestamptz) RETURNS TABLE (
     request_id uuid, org_id uuid, workspace_id uuid, key_id uuid, provider text, provider_key_id uuid, model text, endpoint text,
     region text, stream boolean, demo boolean, tokens bigint, nano_usd bigint
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -161,7 +161,8 @@ CREATE FUNCTION public.gate_expire(before timestamptz, at_most integer) RETURNS 
          ORDER BY r.lease_until, r.request_id LIMIT at_most
            FOR UPDATE SKIP LOCKED
     ), expired AS (
-        UPDATE public.reservations AS r SET state = 'expired' FROM due WHERE r.request_id = due.request_id RETURNING r.*
+        UPDATE public.reservations AS r SET state = 'expired', updated_at = at_time
+          FROM due WHERE r.request_id = due.request_id RETURNING r.*
     )
     SELECT e.request_id, e.org_id, e.workspace_id, e.key_id, e.provider, e.provider_key_id, e.model, e.endpoint,
            e.region, e.stream, e.demo, e.tokens, e.nano_usd
@@ -187,11 +188,11 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     public.gate_admit(uuid, bytea, text, text, text, text, boolean, timestamptz, bigint, bigint, timestamptz),
     public.gate_standing(uuid[], uuid[], timestamptz),
-    public.gate_settle(uuid, bigint, bigint)
+    public.gate_settle(uuid, bigint, bigint, timestamptz)
  TO navplane_gate;
 GRANT EXECUTE ON FUNCTION
     public.gate_finalize(uuid[], bigint[], bigint[], timestamptz),
-    public.gate_expire(timestamptz, integer),
+    public.gate_expire(timestamptz, integer, timestamptz),
     public.usage_owners(uuid[], uuid[])
  TO navplane_writer;
 GRANT EXECUTE ON FUNCTION public.gate_ready() TO navplane_gate, navplane_writer;
@@ -202,9 +203,9 @@ ALTER FUNCTION public.gate_matches(text, text[]) OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_admit(uuid, bytea, text, text, text, text, boolean, timestamptz, bigint, bigint, timestamptz)
     OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_standing(uuid[], uuid[], timestamptz) OWNER TO navplane_gate_definer;
-ALTER FUNCTION public.gate_settle(uuid, bigint, bigint) OWNER TO navplane_gate_definer;
+ALTER FUNCTION public.gate_settle(uuid, bigint, bigint, timestamptz) OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_finalize(uuid[], bigint[], bigint[], timestamptz) OWNER TO navplane_gate_definer;
-ALTER FUNCTION public.gate_expire(timestamptz, integer) OWNER TO navplane_gate_definer;
+ALTER FUNCTION public.gate_expire(timestamptz, integer, timestamptz) OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_ready() OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.usage_owners(uuid[], uuid[]) OWNER TO navplane_gate_definer;
 REVOKE CREATE ON SCHEMA public FROM navplane_gate_definer;

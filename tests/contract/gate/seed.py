@@ -1,0 +1,39 @@
+"""What the gate's contract suite needs to arrange, whatever the gate keeps it in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from navplane.gate.gate import Caller, Gate
+from navplane.model.policy import ProviderSettings
+from navplane.model.provider_key import SealedProviderKey
+from navplane.model.tenancy import Region, StreamUsage
+
+
+class Seed(Protocol):
+    """The control plane's side of a gate. Whatever is seeded counts from the next question on."""
+
+    def organization(self, *, region: Region, stream_usage: StreamUsage) -> UUID: ...
+
+    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None) -> Caller: ...
+
+    def provider_key(self, key: SealedProviderKey) -> None:
+        """For the organization in its context. Those seeded later are newer."""
+        ...
+
+    def remove_provider_keys(self, org_id: UUID) -> None: ...
+
+    def set_enabled(self, org_id: UUID, enabled: bool) -> None: ...
+
+    def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None: ...
+
+    def revoke(self, key_id: UUID) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One implementation under test, and the way to arrange things for it."""
+
+    gate: Gate
+    seed: Seed

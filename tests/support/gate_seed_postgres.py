@@ -1,0 +1,118 @@
+"""Tenants for PostgresGate, as the control plane would have written them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
+from navplane.gate.gate_postgres import PostgresGate
+from navplane.model.ids import RequestId, new_id
+from navplane.model.policy import ProviderSettings
+from navplane.model.provider_key import SealedProviderKey
+from navplane.model.tenancy import Region, StreamUsage
+from navplane.store.database import Database
+
+from tests.support.postgres import TestDatabase
+
+
+class PostgresSeed:
+    """Writes as navplane_admin, in one transaction per call."""
+
+    def __init__(self, admin: Database) -> None:
+        self._admin = admin
+        self._workspaces: dict[UUID, UUID] = {}
+        self._organization_of_key: dict[UUID, UUID] = {}
+
+    def organization(self, *, region: Region = Region.US, stream_usage: StreamUsage = StreamUsage.INJECT) -> UUID:
+        org_id, workspace_id = new_id(), new_id()
+        self._workspaces[org_id] = workspace_id
+        with self._admin.transaction(org_id=org_id) as db:
+            db.run(
+                "INSERT INTO public.organizations (id, name, home_region, stream_usage) VALUES (:id, 'Acme', :region, :mode)",
+                id=org_id, region=region.value, mode=stream_usage.value,
+            )  # fmt: skip
+            db.run(
+                "INSERT INTO public.workspaces (org_id, id, name, is_default, region)"
+                " VALUES (:org_id, :id, 'Default', true, :region)",
+                org_id=org_id, id=workspace_id, region=region.value,
+            )  # fmt: skip
+        return org_id
+
+    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None = None) -> Caller:
+        caller = Caller(org_id=org_id, workspace_id=self._workspaces[org_id], key_id=new_id())
+        self._organization_of_key[caller.key_id] = org_id
+        with self._admin.transaction(org_id=org_id) as db:
+            db.run(
+                "INSERT INTO public.api_keys (org_id, id, workspace_id, name, digest, key_prefix, key_hint, expires_at)"
+                " VALUES (:org_id, :id, :workspace_id, 'key', :digest, 'np_', 'abcd', :expires_at)",
+                org_id=org_id, id=caller.key_id, workspace_id=caller.workspace_id, digest=digest, expires_at=expires_at,
+            )  # fmt: skip
+        return caller
+
+    def provider_key(self, key: SealedProviderKey) -> None:
+        where = key.context
+        with self._admin.transaction(org_id=where.org_id) as db:
+            db.run(
+                "INSERT INTO public.provider_keys"
+                " (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id) VALUES (:org_id, :id, :provider, :label, 'abcd', :base_url, :region, :demo, :sealed, 'test')",
+                org_id=where.org_id, id=where.provider_key_id, provider=where.provider, label=str(where.provider_key_id),
+                base_url=key.base_url, region=where.region, demo=key.demo, sealed=key.sealed,
+            )  # fmt: skip
+
+    def remove_provider_keys(self, org_id: UUID) -> None:
+        self._run(org_id, "UPDATE public.provider_keys SET deleted_at = now() WHERE org_id = :org_id")
+
+    def set_enabled(self, org_id: UUID, enabled: bool) -> None:
+        self._run(org_id, "UPDATE public.organizations SET enabled = :enabled WHERE id = :org_id", enabled=enabled)
+
+    def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None:
+        self._run(
+            org_id,
+            "INSERT INTO public.org_provider_settings (org_id, disabled_providers, allow_models, block_models)"
+            " VALUES (:org_id, CAST(:disabled AS text[]), CAST(:allow AS text[]), CAST(:block AS text[]))"
+            " ON CONFLICT (org_id) DO UPDATE SET disabled_providers = excluded.disabled_providers,"
+            " allow_models = excluded.allow_models, block_models = excluded.block_models",
+            disabled=sorted(settings.disabled_providers),
+            allow=list(settings.allow_models),
+            block=list(settings.block_models),
+        )
+
+    def revoke(self, key_id: UUID) -> None:
+        self._run(
+            self._organization_of_key[key_id], "UPDATE public.api_keys SET revoked_at = now() WHERE id = :key_id", key_id=key_id
+        )
+
+    def delete_organization(self, org_id: UUID) -> None:
+        self._run(org_id, "UPDATE public.organizations SET deleted_at = now() WHERE id = :org_id")
+
+    def _run(self, org_id: UUID, sql: str, **arguments: object) -> None:
+        given = {"org_id": org_id, **arguments} if ":org_id" in sql else arguments
+        with self._admin.transaction(org_id=org_id) as db:
+            db.run(sql, **given)
+
+
+class PostgresGateOfBothPlanes:
+    """One Gate out of the two that production has: the proxy's, as navplane_gate, and the log plane's, as navplane_writer."""
+
+    def __init__(self, database: TestDatabase) -> None:
+        self._proxys = PostgresGate(database.as_role("navplane_gate"))
+        self._writers = PostgresGate(database.as_role("navplane_writer"))
+
+    def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
+        return self._proxys.admit(ask, now)
+
+    def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
+        return self._proxys.standing(callers, now)
+
+    def settle(self, request_id: RequestId, charge: Charge, now: datetime) -> None:
+        self._proxys.settle(request_id, charge, now)
+
+    def finalize(self, charges: Mapping[RequestId, Charge], now: datetime) -> None:
+        self._writers.finalize(charges, now)
+
+    def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
+        return self._writers.expire(before, limit=limit, now=now)
+
+    def ready(self) -> None:
+        self._proxys.ready()
+        self._writers.ready()
