@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 ROWS_SECONDS = 10.0
-QUESTION = "What does a gateway add to this call?"
+QUESTION = "Hello"
 
 
 def demo() -> None:
@@ -75,10 +76,10 @@ class Demo:
         self._console.print(f"  [dim]{usage.prompt_tokens} tokens in, {usage.completion_tokens} out[/dim]")
 
     def _stream(self, client: "OpenAI") -> None:
-        self._title("A stream", 'client.chat.completions.create(model="demo-long-60", …, stream=True)')
+        self._title("A stream", 'client.chat.completions.create(model="demo-long-24", …, stream=True)')
         self._console.print("  ", end="")
         self._calls += 1
-        for chunk in client.chat.completions.create(model="demo-long-60", messages=_messages(), stream=True):
+        for chunk in client.chat.completions.create(model="demo-long-24", messages=_messages(), stream=True):
             self._console.out(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", highlight=False)
         self._console.print()
 
@@ -104,7 +105,7 @@ class Demo:
 
     def _ask(self, client: "OpenAI") -> Any:
         self._calls += 1
-        return client.chat.completions.create(model="demo-cached-reasoning", messages=_messages())
+        return client.chat.completions.create(model="demo-cached", messages=_messages())
 
     def _answered(self, what: str, client: "OpenAI") -> None:
         self._ask(client)
@@ -143,8 +144,8 @@ def _until(read: Callable[[], list[dict[str, Any]]], enough: Callable[[list[dict
     return rows
 
 
+# They fit into 80 characters.
 _COLUMNS = {
-    "request": "request_id",
     "model": "model",
     "stream": "stream",
     "status": "status",
@@ -152,25 +153,21 @@ _COLUMNS = {
     "in": "input_tokens",
     "cached": "cached_input_tokens",
     "out": "output_tokens",
-    "reasoning": "reasoning_tokens",
     "usage": "usage_quality",
     "ms": "duration_ms",
 }
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table()
+    table = Table(box=SIMPLE_HEAD)
     for title, name in _COLUMNS.items():
-        number = name.endswith(("_tokens", "_ms"))
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+        table.add_column(title, justify="right" if name.endswith(("_tokens", "_ms")) else "left", no_wrap=True)
     for row in reversed(rows):
-        table.add_row(*(_cell(name, row[name]) for name in _COLUMNS.values()))
+        table.add_row(*(_cell(row[name]) for name in _COLUMNS.values()))
     return table
 
 
-def _cell(name: str, value: object) -> str:
-    if name == "request_id":
-        return f"…{str(value)[-8:]}"
+def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     return "" if value is None else str(value)
