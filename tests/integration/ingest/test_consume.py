@@ -151,6 +151,39 @@ def test_a_crash_between_commit_and_finalize_is_mended_by_the_redelivery(
     assert queue.waiting() == 0
 
 
+class OvertakenGate(PostgresGate):
+    """While the consumer is about to tell the gate, another one records a better fact and tells it first."""
+
+    def __init__(self, writer: Database, meanwhile: Callable[[], object]) -> None:
+        super().__init__(writer)
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    def finalize(self, charges: Mapping[RequestId, Charge], now: datetime) -> None:
+        if meanwhile := self._meanwhile:
+            self._meanwhile = None
+            meanwhile()
+        super().finalize(charges, now)
+
+
+def test_a_consumer_that_is_overtaken_does_not_leave_the_gate_with_the_lesser_fact(
+    queue: MemoryQueue, consumer: Consumer, writer: Database, superuser: Connection, caller: Caller
+) -> None:
+    exact = usage_event(usage=Usage(input_tokens=70))
+    lesser = usage_event(request_id=exact.request_id, usage_quality=UsageQuality.ESTIMATED, usage=Usage(input_tokens=9000))
+    seed_reservations(superuser, caller, [exact.request_id])
+
+    def meanwhile() -> None:
+        queue.publish(exact)
+        deliver(queue, consumer)
+
+    overtaken = Consumer(
+        database=writer, gate=OvertakenGate(writer, meanwhile), dead_letters=queue, now=lambda: datetime.now(UTC)
+    )
+    queue.publish(lesser)
+    deliver(queue, overtaken)
+    assert reservation_states(superuser, [exact.request_id]) == {exact.request_id: ("final", 70)}
+
+
 # -- through Lambda's event and answer -----------------------------------------------------------------------------------
 
 

@@ -104,6 +104,18 @@ def test_an_event_that_comes_after_the_reaper_replaces_the_lost_row(
     assert reservation_states(superuser, [request_id]) == {request_id: ("final", 31)}
 
 
+def test_a_proxy_that_itself_says_lost_does_not_change_what_the_reaper_charged(
+    reaper: Reaper, consumer: Consumer, queue: MemoryQueue, rows: Rows, superuser: Connection, caller: Caller
+) -> None:
+    [request_id] = abandoned(superuser, caller)
+    reaper.reap(NOW)
+    before = rows()
+    queue.publish(usage_event(request_id=request_id, usage_quality=UsageQuality.LOST, usage=Usage()))
+    consumer.consume(queue.take(10, wait_seconds=0))
+    assert rows() == before
+    assert reservation_states(superuser, [request_id]) == {request_id: ("final", 400)}
+
+
 def test_a_row_that_an_event_made_is_not_lost_though_its_reservation_stayed_open(
     reaper: Reaper, consumer: Consumer, queue: MemoryQueue, rows: Rows, superuser: Connection, caller: Caller
 ) -> None:

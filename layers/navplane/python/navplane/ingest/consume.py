@@ -10,7 +10,7 @@ from datetime import datetime
 
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Gate
-from navplane.ingest.recording import Recorded, charges, record_what_can_be
+from navplane.ingest.recording import Recorded, record_what_can_be, tell_gate
 from navplane.model.usage_event import MalformedEvent, UsageEvent
 from navplane.queue.message import DeadLetter, DeadLetters, Message
 from navplane.store.database import Database
@@ -34,8 +34,7 @@ class Consumer:
         """
         events, malformed = parse(messages)
         recorded = record_what_can_be(self.database, [event for _, event in events])
-        if recorded.rows:
-            self.gate.finalize(charges(recorded.rows), self.now())
+        tell_gate(self.gate, self.database, recorded.rows, now=self.now())
         poison, superseded = sort_refused(events, recorded)
         unburied = self._bury([*malformed, *poison])
         logger.info("usage.recorded", extra={"messages": len(messages), "poison": len(malformed) + len(poison)})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from navplane.gate.gate import Expired, Gate
-from navplane.ingest.recording import Recorded, charges, record_what_can_be
+from navplane.ingest.recording import Recorded, record_what_can_be, tell_gate
 from navplane.model.ids import time_of
 from navplane.model.usage import Outcome, UsageQuality
 from navplane.model.usage_event import UsageEvent
@@ -59,8 +59,9 @@ class Reaper:
         estimates = {each.request_id: each.charge for each in expired}
         # One without a row (its month was dropped) is closed all the same: left open it would be answered for ever, ahead of
         # those that can be closed.
-        unrecorded = {request_id: estimates[request_id] for request_id in recorded.refused}
-        self.gate.finalize({**charges(recorded.rows, estimates=estimates), **unrecorded}, now)
+        if recorded.refused:
+            self.gate.finalize({request_id: estimates[request_id] for request_id in recorded.refused}, now)
+        tell_gate(self.gate, self.database, recorded.rows, now=now, estimates=estimates)
         _report(recorded)
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from navplane.gate.gate import Charge
+from navplane.gate.gate import Charge, Gate
 from navplane.model.ids import RequestId
 from navplane.model.usage import Outcome
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Database
-from navplane.store.request_logs import Standing, Unrecordable, best_of_each, record
+from navplane.store.request_logs import Standing, Unrecordable, best_of_each, record, standing
 
 NOBODYS = "no reservation and no key is known for it"
 
@@ -48,6 +49,26 @@ def _record_halves(database: Database, events: Sequence[UsageEvent], cause: Unre
     middle = len(events) // 2
     left, right = (record_what_can_be(database, half) for half in (events[:middle], events[middle:]))
     return Recorded(rows=left.rows + right.rows, refused={**left.refused, **right.refused})
+
+
+def tell_gate(
+    gate: Gate,
+    database: Database,
+    rows: Sequence[Standing],
+    *,
+    now: datetime,
+    estimates: Mapping[RequestId, Charge] | None = None,
+) -> None:
+    """Finalize with what the rows weigh, until none of them has changed meanwhile.
+
+    Another process may supersede a row between our commit and our word to the gate, and its word may come first. Looking
+    again afterwards mends that: either its commit is seen here, or its word is still to come and is the last one.
+    """
+    while rows:
+        gate.finalize(charges(rows, estimates=estimates), now)
+        told = {row.request_id: row.revision for row in rows}
+        with database.connection() as db:
+            rows = [row for row in standing(db, list(told)) if row.revision != told[row.request_id]]
 
 
 def charges(rows: Sequence[Standing], *, estimates: Mapping[RequestId, Charge] | None = None) -> dict[RequestId, Charge]:

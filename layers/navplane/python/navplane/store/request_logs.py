@@ -116,14 +116,18 @@ def record(db: Connection, events: Sequence[UsageEvent]) -> RecordResult:
         return RecordResult(rows=(), ownerless=frozenset())
     try:
         db.run(_RECORD, events=json.dumps([_document(event) for event in best], default=str), qualities=list(QUALITIES))
-        found = db.run(_STANDING, ids=[event.request_id for event in best])
+        rows = standing(db, [event.request_id for event in best])
     except DatabaseError as exc:
         if (code := sqlstate(exc))[:2] in _DATA_ERRORS:
             # The server's message may quote the value it refused, so only its code is passed on.
             raise Unrecordable(f"SQLSTATE {code}") from exc
         raise
-    rows = tuple(_standing(row) for row in found)
     return RecordResult(rows=rows, ownerless=frozenset(e.request_id for e in best) - {row.request_id for row in rows})
+
+
+def standing(db: Connection, request_ids: Sequence[RequestId]) -> tuple[Standing, ...]:
+    """The rows as they stand; a request without a row is left out."""
+    return tuple(_standing(row) for row in db.run(_STANDING, ids=list(request_ids)))
 
 
 def best_of_each(events: Iterable[UsageEvent]) -> list[UsageEvent]:
