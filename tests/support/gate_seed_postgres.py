@@ -1,18 +1,21 @@
 """Tenants for PostgresGate, as the control plane would have written them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.model.ids import RequestId, new_id
+from navplane.model.ids import RequestId, new_id, new_request_id
 from navplane.model.policy import ProviderSettings
-from navplane.model.provider_key import SealedProviderKey
+from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.usage import Endpoint
 from navplane.store.database import Database
 
 from tests.support.postgres import TestDatabase
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class PostgresSeed:
@@ -54,7 +57,8 @@ class PostgresSeed:
         with self._admin.transaction(org_id=where.org_id) as db:
             db.run(
                 "INSERT INTO public.provider_keys"
-                " (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id) VALUES (:org_id, :id, :provider, :label, 'abcd', :base_url, :region, :demo, :sealed, 'test')",
+                " (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id)"
+                " VALUES (:org_id, :id, :provider, :label, 'abcd', :base_url, :region, :demo, :sealed, 'test')",
                 org_id=where.org_id, id=where.provider_key_id, provider=where.provider, label=str(where.provider_key_id),
                 base_url=key.base_url, region=where.region, demo=key.demo, sealed=key.sealed,
             )  # fmt: skip
@@ -89,6 +93,23 @@ class PostgresSeed:
         given = {"org_id": org_id, **arguments} if ":org_id" in sql else arguments
         with self._admin.transaction(org_id=org_id) as db:
             db.run(sql, **given)
+
+
+class Tenant:
+    """An organization that may use OpenAI, and its one key."""
+
+    def __init__(self, seed: PostgresSeed) -> None:
+        self.org_id = seed.organization()
+        self.digest = new_id().bytes * 2
+        self.caller = seed.key(self.org_id, digest=self.digest)
+        context = SealingContext(org_id=self.org_id, provider_key_id=new_id(), provider="openai", region="us")
+        seed.provider_key(SealedProviderKey(context=context, base_url=None, demo=False, sealed=b"sealed"))
+
+    def ask(self) -> Ask:
+        return Ask(
+            request_id=new_request_id(NOW), key_digest=self.digest, endpoint=Endpoint.RESPONSES, provider="openai",
+            model="gpt-5", region=Region.US, stream=False, lease=timedelta(minutes=15),
+        )  # fmt: skip
 
 
 class PostgresGateOfBothPlanes:

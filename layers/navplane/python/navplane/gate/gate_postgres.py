@@ -56,7 +56,7 @@ class PostgresGate:
         self._prepared: weakref.WeakKeyDictionary[Connection, dict[str, PreparedStatement]] = weakref.WeakKeyDictionary()
 
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
-        rows = self._call(ADMIT, **_arguments(ask, now))
+        rows = self._call(ADMIT, **admit_arguments(ask, now))
         refused, about, *caller_ids = rows[0][:5]
         caller = Caller(org_id=caller_ids[0], workspace_id=caller_ids[1], key_id=caller_ids[2]) if caller_ids[0] else None
         if refused == CLOSED:
@@ -115,7 +115,8 @@ class PostgresGate:
         return statements[sql]
 
 
-def _arguments(ask: Ask, now: datetime) -> dict[str, Any]:
+def admit_arguments(ask: Ask, now: datetime) -> dict[str, Any]:
+    """The named parameters of ADMIT."""
     # A model's name that Postgres can't even hold is one that no provider has.
     speakable = _is_speakable(ask.model)
     return {

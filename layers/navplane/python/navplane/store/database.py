@@ -25,8 +25,11 @@ SOCKET_PATIENCE = 1.25
 # By the wall clock, because a frozen environment's other clocks stand still while the server and the network go on.
 MAX_AGE_SECONDS = 900.0
 MAX_IDLE_SECONDS = 60.0
-# Cancelled by a timeout, a lock not had in time, a deadlock, a server that shuts down, fails over, or has no room.
-PASSING_STATES = frozenset({"57014", "55P03", "40001", "40P01", "57P01", "57P02", "57P03", "57P05", "25006", "53300", "53400"})
+# What passes by itself or on another connection: cancelled by a timeout, a lock not had in time, a deadlock, a server that
+# shuts down, fails over or has no room, and a prepared statement that a migration has outdated.
+PASSING_STATES = frozenset(
+    {"57014", "55P03", "40001", "40P01", "57P01", "57P02", "57P03", "57P05", "25006", "53300", "53400", "0A000", "26000"}
+)
 IDLE = b"I"
 
 

@@ -27,6 +27,26 @@ SET search_path = pg_catalog, pg_temp AS $$
     )
 $$;
 
+-- Row locks are not fair: those who share a row can keep whoever wants to change it waiting for as long as they overlap. So
+-- admissions also share a lock of the organization that is granted in order, and a change of the organization or its keys
+-- queues for it, before it touches a row. Correctness rests on the row locks alone; this bounds the wait.
+CREATE FUNCTION public.gate_queue_of(of_org_id uuid) RETURNS bigint LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT hashtextextended('navplane.gate:' || of_org_id::text, 0)
+$$;
+CREATE FUNCTION public.gate_queue_up() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    changed uuid := NULLIF(current_setting('app.org_id', true), '')::uuid;
+BEGIN
+    IF changed IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(public.gate_queue_of(changed));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER gate_queue BEFORE UPDATE ON public.organizations FOR EACH STATEMENT EXECUTE FUNCTION public.gate_queue_up();
+CREATE TRIGGER gate_queue BEFORE UPDATE ON public.api_keys FOR EACH STATEMENT EXECUTE FUNCTION public.gate_queue_up();
+
 -- One row that refuses (`refused` is set), or one row per candidate. The caller's rows are locked before they are looked at:
 -- whoever disables the organization or revokes the key waits for the admissions under way, and none follows.
 CREATE FUNCTION public.gate_admit(
@@ -41,6 +61,7 @@ DECLARE
     policy      record;
     candidates  public.provider_keys[];
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(public.gate_queue_of(k.org_id)) FROM public.api_keys AS k WHERE k.digest = ask_digest;
     SELECT k.org_id, k.workspace_id, k.id, o.enabled, o.stream_usage,
            k.revoked_at IS NULL AND o.deleted_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ask_now) AS valid
       INTO caller
@@ -199,6 +220,8 @@ GRANT EXECUTE ON FUNCTION public.gate_ready() TO navplane_gate, navplane_writer;
 
 -- The functions act as their owner, and their owner is the definer. It may create nothing else.
 GRANT CREATE ON SCHEMA public TO navplane_gate_definer;
+ALTER FUNCTION public.gate_queue_of(uuid) OWNER TO navplane_gate_definer;
+ALTER FUNCTION public.gate_queue_up() OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_matches(text, text[]) OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_admit(uuid, bytea, text, text, text, text, boolean, timestamptz, bigint, bigint, timestamptz)
     OWNER TO navplane_gate_definer;
