@@ -3,11 +3,20 @@ what it uses (a cold start pays for every import)."""
 
 from typing import TYPE_CHECKING
 
-from navplane.config import DatabaseAuth, DatabaseSettings, KekProvider, KekSettings, UpstreamSettings
+from navplane.config import (
+    AdminSettings,
+    DatabaseAuth,
+    DatabaseSettings,
+    KekProvider,
+    KekSettings,
+    ProviderKeysSettings,
+    UpstreamSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from navplane.admin.plane import Plane
     from navplane.crypto.kek import KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
@@ -83,3 +92,32 @@ def origins(settings: UpstreamSettings) -> "Origins":
     from navplane.upstream.origin import Origins
 
     return Origins(overrides=settings.overrides, demo_url=settings.demo_url)
+
+
+def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) -> "Plane":
+    """What the admin functions without provider keys work with. `records_users` is False under a role that only reads."""
+    from navplane.admin.access import Access
+    from navplane.admin.plane import Plane
+    from navplane.crypto.token import TokenVerifier
+
+    db = database(settings.database, size=size)
+    access = Access(
+        TokenVerifier(settings.oidc.issuer, settings.oidc.audience),
+        database=db,
+        admin_subjects=settings.oidc.admin_subjects,
+        records_users=records_users,
+    )
+    return Plane(database=db, access=access, region=settings.region, key_prefixes=settings.key_prefixes)
+
+
+def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Plane":
+    """The same with what provider keys take, and with the probes of /ready."""
+    from dataclasses import replace
+
+    from navplane.admin.plane import KeyDesk
+    from navplane.admin.readiness import Readiness, database_probe, kek_probe
+
+    plane = admin_plane(settings.admin, records_users=True, size=size)
+    kek, log = kek_wrapper(settings.kek), request_log(settings.queue_url)
+    probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
+    return replace(plane, key_desk=KeyDesk(kek=kek, origins=origins(settings.upstream)), readiness=Readiness(probes))

@@ -73,31 +73,31 @@ def page(db: Connection, *, limit: int, after: Position | None) -> list[Organiza
     return [_organization(row) for row in rows]
 
 
-def update(db: Connection, organization: Organization) -> Organization | None:
-    """Write name and stream_usage."""
+def update(db: Connection, *, org_id: UUID, name: str, stream_usage: StreamUsage) -> Organization:
+    """The organization as it is then. It must be held."""
     rows = db.run(
         f"""
         UPDATE public.organizations SET name = :name, stream_usage = :stream_usage, row_version = row_version + 1
-         WHERE id = :org_id AND deleted_at IS NULL RETURNING {COLUMNS}
+         WHERE id = :org_id RETURNING {COLUMNS}
         """,  # noqa: S608 - what is filled in are names of our own columns
-        org_id=organization.id,
-        name=organization.name,
-        stream_usage=organization.stream_usage.value,
+        org_id=org_id,
+        name=name,
+        stream_usage=stream_usage.value,
     )
-    return _one(rows)
+    return _organization(rows[0])
 
 
-def set_enabled(db: Connection, *, org_id: UUID, enabled: bool) -> Organization | None:
-    """The kill switch. Waits for the admissions that hold the row; none follows its commit."""
+def set_enabled(db: Connection, *, org_id: UUID, enabled: bool) -> Organization:
+    """The kill switch, on an organization that is held. Waits for the admissions that lock the row; none follows the commit."""
     rows = db.run(
         f"""
         UPDATE public.organizations SET enabled = :enabled, row_version = row_version + 1
-         WHERE id = :org_id AND deleted_at IS NULL RETURNING {COLUMNS}
+         WHERE id = :org_id RETURNING {COLUMNS}
         """,  # noqa: S608 - what is filled in are names of our own columns
         org_id=org_id,
         enabled=enabled,
     )
-    return _one(rows)
+    return _organization(rows[0])
 
 
 def mark_deleted(db: Connection, *, org_id: UUID, now: datetime) -> None:

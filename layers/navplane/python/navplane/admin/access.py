@@ -1,0 +1,131 @@
+"""Who is calling the admin API and what they may do. Handlers ask for a permission; the table below says who has it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from navplane.crypto.token import Claims, TokenVerifier
+from navplane.errors import Forbidden, Unauthenticated
+from navplane.model.ids import new_id
+from navplane.store import users
+from navplane.store.database import Database
+
+MAX_USER_AGENT = 300
+
+
+class Permission(StrEnum):
+    """`resource:action`. The value is also the action of the audit event: never rename one."""
+
+    ORGANIZATION_LIST = "organization:list"
+    ORGANIZATION_CREATE = "organization:create"
+    ORGANIZATION_READ = "organization:read"
+    ORGANIZATION_UPDATE = "organization:update"
+    ORGANIZATION_ENABLE = "organization:enable"
+    ORGANIZATION_DELETE = "organization:delete"
+    API_KEY_ROTATE = "api_key:rotate"
+    PROVIDER_LIST = "provider:list"
+    PROVIDER_KEY_LIST = "provider_key:list"
+    PROVIDER_KEY_CREATE = "provider_key:create"
+    PROVIDER_KEY_DELETE = "provider_key:delete"
+    PROVIDER_SETTINGS_READ = "provider_settings:read"
+    PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
+    REQUEST_LIST = "request:list"
+
+
+class Role(StrEnum):
+    PLATFORM_ADMIN = "platform_admin"
+
+
+PERMISSIONS: Mapping[Role, frozenset[Permission]] = {Role.PLATFORM_ADMIN: frozenset(Permission)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Somebody whose token is valid; without a role they may do nothing."""
+
+    subject: str
+    roles: frozenset[Role]
+
+    def may(self, permission: Permission) -> bool:
+        return any(permission in PERMISSIONS[role] for role in self.roles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One permitted call: what an audit event says of it."""
+
+    principal: Principal
+    permission: Permission
+    now: datetime
+    request_id: str
+    ip: str | None
+    user_agent: str | None
+
+
+class Access:
+    """`admin_subjects` are platform admins whatever the database says: the way in for the first one. `records_users` is False
+    where the database role may only read; there a user is recognised but not written down."""
+
+    def __init__(
+        self, verifier: TokenVerifier, *, database: Database, admin_subjects: frozenset[str], records_users: bool
+    ) -> None:
+        self._verifier, self._database = verifier, database
+        self._admin_subjects, self._records_users = admin_subjects, records_users
+
+    def principal(self, token: str, *, now: datetime) -> Principal:
+        """Raise Unauthenticated, or DependencyUnavailable when it can't be told just now."""
+        claims = self._verifier.verify(token)
+        marked = self._see(claims, now)
+        is_admin = marked or claims.subject in self._admin_subjects
+        return Principal(subject=claims.subject, roles=frozenset({Role.PLATFORM_ADMIN}) if is_admin else frozenset())
+
+    def _see(self, claims: Claims, now: datetime) -> bool:
+        with self._database.transaction() as db:
+            if not self._records_users:
+                return users.is_platform_admin(db, issuer=claims.issuer, subject=claims.subject)
+            identity = users.Identity(issuer=claims.issuer, subject=claims.subject, email=claims.email, name=claims.name)
+            return users.see(db, identity, user_id=new_id(), now=now)
+
+
+BEARER = HTTPBearer(auto_error=False, scheme_name="access_token", bearerFormat="JWT")
+
+
+class Require:
+    """A dependency that lets a call through if its token's owner has `permission`, and answers 401 or 403 if not."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    def __call__(
+        self,
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+    ) -> Call:
+        if credentials is None or len(request.headers.getlist("authorization")) != 1:
+            raise Unauthenticated("Send an access token of the configured issuer: Authorization: Bearer <token>.")
+        now = datetime.now(UTC)
+        access: Access = request.app.state.plane.access
+        principal = access.principal(credentials.credentials, now=now)
+        if not principal.may(self.permission):
+            raise Forbidden(f"This needs the permission {self.permission.value}, which you don't have.")
+        return Call(
+            principal=principal,
+            permission=self.permission,
+            now=now,
+            request_id=request.state.request_id,
+            ip=request.client.host if request.client else None,
+            user_agent=_printable(request.headers.get("user-agent")),
+        )
+
+
+def require(permission: Permission) -> Any:
+    return Depends(Require(permission))
+
+
+def _printable(text: str | None) -> str | None:
+    return "".join(c for c in text if c.isprintable())[:MAX_USER_AGENT] if text else None

@@ -1,0 +1,61 @@
+"""A change of the control plane: what changes is written together with its audit event and its outbox row, or not at all."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from navplane.admin.access import Call
+from navplane.errors import NotFound
+from navplane.model.ids import new_id
+from navplane.model.tenancy import Organization
+from navplane.store import audit, organizations, outbox
+from navplane.store.database import Connection
+
+NO_SUCH_ORGANIZATION = "There is no such organization."
+
+
+def held(db: Connection, *, org_id: UUID) -> Organization:
+    """The organization that is about to change, with other changes held back. Raise NotFound."""
+    organization = organizations.hold(db, org_id=org_id)
+    if organization is None:
+        raise NotFound(NO_SUCH_ORGANIZATION)
+    return organization
+
+
+def found(db: Connection, *, org_id: UUID) -> Organization:
+    """Raise NotFound, for an organization of somebody else as for one that never was."""
+    organization = organizations.find(db, org_id=org_id)
+    if organization is None:
+        raise NotFound(NO_SUCH_ORGANIZATION)
+    return organization
+
+
+def audited(
+    db: Connection,
+    call: Call,
+    *,
+    org_id: UUID,
+    resource: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the audit event of what `call` does to `resource`. `before` and `after` never hold a secret."""
+    event = audit.AuditEvent(
+        id=new_id(),
+        org_id=org_id,
+        actor=call.principal.subject,
+        action=call.permission.value,
+        resource=resource,
+        before=before,
+        after=after,
+        ip=call.ip,
+        user_agent=call.user_agent,
+        request_id=call.request_id,
+        occurred_at=call.now,
+    )
+    audit.record(db, event)
+
+
+def told(db: Connection, call: Call, *, org_id: UUID, aggregate: outbox.Aggregate, aggregate_id: UUID) -> None:
+    """Leave word for a gate that is not this database: `aggregate` is to be read again."""
+    outbox.enqueue(db, org_id=org_id, entry_id=new_id(), aggregate=aggregate, aggregate_id=aggregate_id, now=call.now)

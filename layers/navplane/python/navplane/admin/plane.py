@@ -1,0 +1,42 @@
+"""What the handlers of one function hold: the wiring puts it together, `app.state.plane` carries it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from navplane.admin.access import Access
+from navplane.admin.readiness import Readiness
+from navplane.crypto.kek import KekWrapper
+from navplane.model.tenancy import Region
+from navplane.store.database import Database
+from navplane.upstream.origin import Origins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDesk:
+    """What storing a provider key takes: a KEK to wrap with, and where the providers are asked about the key."""
+
+    kek: KekWrapper
+    origins: Origins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """`key_prefixes`: the first one is given to new API keys. `key_desk` is there only where the provider-key routes are,
+    `readiness` where /ready is."""
+
+    database: Database
+    access: Access
+    region: Region
+    key_prefixes: tuple[str, ...]
+    key_desk: KeyDesk | None = None
+    readiness: Readiness = Readiness({})  # noqa: RUF009 - without probes it has no state worth a copy
+
+
+async def _plane(request: Request) -> Plane:
+    plane: Plane = request.app.state.plane
+    return plane
+
+
+ThePlane = Annotated[Plane, Depends(_plane)]

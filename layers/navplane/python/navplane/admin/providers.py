@@ -1,0 +1,45 @@
+"""The providers that NavPlane speaks to."""
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from navplane.admin.access import Permission, require
+from navplane.admin.fields import View
+from navplane.admin.problem import responses
+from navplane.model.usage import Endpoint
+from navplane.upstream.provider import PROVIDERS, Dialect, Provider
+
+router = APIRouter(tags=["providers"])
+
+
+class ProviderView(View):
+    name: str
+    title: str
+    dialect: Dialect
+    endpoints: list[Endpoint]
+    models: list[str] = Field(description="Names that match one of these go to this provider unless the path names another.")
+
+
+class ProviderPage(View):
+    items: list[ProviderView]
+    next_cursor: str | None
+
+
+@router.get(
+    "/providers",
+    summary="List providers",
+    responses=responses(),
+    dependencies=[require(Permission.PROVIDER_LIST)],
+)
+def list_providers() -> ProviderPage:
+    return ProviderPage(items=[_view(provider) for provider in PROVIDERS.values()], next_cursor=None)
+
+
+def _view(provider: Provider) -> ProviderView:
+    return ProviderView(
+        name=provider.name,
+        title=provider.title,
+        dialect=provider.dialect,
+        endpoints=list(provider.paths),
+        models=list(provider.models),
+    )

@@ -1,0 +1,102 @@
+"""Request logs: what was called, how it ended, what it used and what it cost."""
+
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from navplane.admin import paging
+from navplane.admin.access import Permission, require
+from navplane.admin.change import NO_SUCH_ORGANIZATION
+from navplane.admin.fields import View
+from navplane.admin.plane import ThePlane
+from navplane.admin.problem import responses
+from navplane.errors import NotFound
+from navplane.model.usage import Outcome, PriceQuality, UsageQuality
+from navplane.store import organizations, request_logs
+
+router = APIRouter(tags=["requests"])
+
+
+class RequestView(View):
+    """Times are UTC, durations milliseconds, sizes bytes of the bodies. Money is a decimal number as text, or null where it
+    is not known: never 0 for that."""
+
+    request_id: UUID
+    created_at: datetime
+    workspace_id: UUID
+    key_id: UUID
+    endpoint: str
+    provider: str | None
+    provider_key_id: UUID | None
+    model: str | None
+    response_model: str | None
+    stream: bool
+    demo: bool = Field(description="Answered by the demo upstream: never real money.")
+    region: str
+    status: int
+    outcome: Outcome
+    error_code: str | None
+    usage_quality: UsageQuality
+    price_quality: PriceQuality
+    cost_usd: Decimal | None = Field(examples=["0.000123000"])
+    input_tokens: int = Field(description="All input that the model read; the cached and cache-writing tokens are parts of it.")
+    output_tokens: int = Field(description="With reasoning.")
+    total_tokens: int
+    cached_input_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    reasoning_tokens: int
+    audio_input_tokens: int
+    audio_output_tokens: int
+    web_searches: int
+    raw_usage: dict[str, Any] | None = Field(description="The provider's own words.")
+    service_tier: str | None
+    provider_request_id: str | None
+    finish_reason: str | None
+    attempts: int
+    first_byte_ms: int | None
+    duration_ms: int
+    request_bytes: int
+    response_bytes: int
+    client: str | None
+    started_at: datetime
+    recorded_at: datetime
+    revision: int
+
+
+class RequestPage(View):
+    items: list[RequestView]
+    next_cursor: str | None
+
+
+RequestCursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before; absent for the first.")]
+
+
+@router.get(
+    "/admin/orgs/{org_id}/requests",
+    summary="List requests, newest first",
+    responses=responses(404, 422),
+    dependencies=[require(Permission.REQUEST_LIST)],
+)
+def list_requests(
+    org_id: UUID,
+    plane: ThePlane,
+    limit: paging.Limit = paging.DEFAULT_LIMIT,
+    cursor: RequestCursor = None,
+) -> RequestPage:
+    """Those of a deleted organization are kept, and listed still."""
+    with plane.database.transaction(org_id=org_id) as db:
+        if not organizations.ever_existed(db, org_id=org_id):
+            raise NotFound(NO_SUCH_ORGANIZATION)
+        found = request_logs.list_requests(db, org_id=org_id, limit=limit + 1, cursor=cursor)
+    items, last = paging.cut(found, limit=limit)
+    return RequestPage(items=[_view(item) for item in items], next_cursor=str(last.request_id) if last else None)
+
+
+def _view(row: request_logs.RequestRow) -> RequestView:
+    return RequestView(**{**asdict(row), **asdict(row.usage), "total_tokens": row.usage.total_tokens})
