@@ -13,7 +13,7 @@ from navplane.gate.gate_postgres import PostgresGate
 from navplane.ingest.batch import WholeBatchProcessor
 from navplane.ingest.consume import Consumer
 from navplane.model.ids import RequestId
-from navplane.model.usage import Usage, UsageQuality
+from navplane.model.usage import Outcome, Usage, UsageQuality
 from navplane.queue.message import DeadLetter
 from navplane.store.database import Connection, Database
 from navplane.store.request_logs import RequestRow
@@ -107,6 +107,17 @@ def test_a_sound_event_is_not_buried_with_the_poison_of_its_request(
     assert deliver(queue, consumer) == frozenset()
     assert [row.usage_quality for row in rows()] == [UsageQuality.ESTIMATED]
     assert [letter.message.body for letter in queue.buried()] == [poison.to_json()]
+
+
+def test_an_admission_that_never_was_is_voided_and_not_poison(
+    queue: MemoryQueue, consumer: Consumer, superuser: Connection
+) -> None:
+    unheard = usage_event(usage=Usage(), outcome=Outcome.FAILED, status=503)
+    queue.publish(unheard)
+    assert deliver(queue, consumer) == frozenset()
+    assert (queue.waiting(), queue.buried()) == (0, [])
+    # An admission that is still on its way finds its id closed.
+    assert reservation_states(superuser, [unheard.request_id]) == {unheard.request_id: ("final", 0)}
 
 
 class NoDeadLetters:

@@ -5,12 +5,13 @@ once more.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Gate
-from navplane.ingest.recording import Recorded, record_what_can_be, tell_gate
+from navplane.gate.gate import Charge, Gate
+from navplane.ingest.recording import NOBODYS, Recorded, Refused, record_what_can_be, tell_gate
+from navplane.model.usage import Usage
 from navplane.model.usage_event import MalformedEvent, UsageEvent
 from navplane.queue.message import DeadLetter, DeadLetters, Message
 from navplane.store.database import Database
@@ -35,10 +36,20 @@ class Consumer:
         events, malformed = parse(messages)
         recorded = record_what_can_be(self.database, [event for _, event in events])
         tell_gate(self.gate, self.database, recorded.rows, now=self.now())
+        recorded = self._void(recorded)
         poison, superseded = sort_refused(events, recorded)
         unburied = self._bury([*malformed, *poison])
         logger.info("usage.recorded", extra={"messages": len(messages), "poison": len(malformed) + len(poison)})
         return superseded | unburied
+
+    def _void(self, recorded: Recorded) -> Recorded:
+        """Close the request ids whose admission the proxy never heard of, and which were not admitted after all: a gate that
+        is slower still finds them closed. What remains is poison."""
+        void = {request_id: Charge() for request_id, refused in recorded.refused.items() if is_void(refused)}
+        if void:
+            self.gate.finalize(void, self.now())
+        remaining = {request_id: refused for request_id, refused in recorded.refused.items() if request_id not in void}
+        return replace(recorded, refused=remaining)
 
     def _bury(self, letters: Sequence[DeadLetter]) -> frozenset[str]:
         """The ids of those that could not be buried."""
@@ -60,6 +71,12 @@ def parse(messages: Sequence[Message]) -> tuple[list[tuple[Message, UsageEvent]]
         except MalformedEvent:
             malformed.append(DeadLetter(message=message, reason=MALFORMED))
     return events, malformed
+
+
+def is_void(refused: Refused) -> bool:
+    """An event that claims no key and no usage, and has no reservation: nobody owes anything for it."""
+    event = refused.event
+    return refused.reason == NOBODYS and event.key_id is None and event.usage == Usage()
 
 
 def sort_refused(events: Sequence[tuple[Message, UsageEvent]], recorded: Recorded) -> tuple[list[DeadLetter], frozenset[str]]:
