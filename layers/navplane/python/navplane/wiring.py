@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from navplane.upstream.origin import Origins
 
 
-def database(settings: DatabaseSettings, *, size: int) -> "Database":
+def database(settings: DatabaseSettings, *, size: int, timeout_seconds: float = 5.0) -> "Database":
+    """`timeout_seconds` bounds each statement: one second for what asks the gate on the way of a request."""
     from navplane.store.database import Database, connector
 
     return Database(
@@ -38,6 +39,7 @@ def database(settings: DatabaseSettings, *, size: int) -> "Database":
             password=_password_source(settings),
             tls=settings.tls,
             tls_ca_file=settings.tls_ca_file,
+            timeout_seconds=timeout_seconds,
         ),
         size=size,
     )
