@@ -1,0 +1,52 @@
+"""What the local cloud puts in the place of AWS: values for the template's parameters, and variables for its functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from navplane_local.stack import Function
+
+ADMIN_SUBJECT = "local|admin"
+AUDIENCE = "navplane"
+# These two speak to providers, so only they are told where providers are.
+SPEAKS_TO_PROVIDERS = ("ProxyFunction", "AdminProviderKeysFunction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalValues:
+    """`database` and `aws` are variables; `overrides` maps a provider's name to a loopback URL."""
+
+    database: Mapping[str, str]
+    aws: Mapping[str, str]
+    issuer_url: str
+    demo_upstream_url: str
+    kek_provider: str
+    api_key_prefixes: str
+    overrides: Mapping[str, str]
+    passwords: Mapping[str, str] = field(repr=False)
+    kek: str = field(repr=False)
+
+    def parameters(self) -> dict[str, str]:
+        return {
+            "NavplaneMode": "local",
+            "DatabaseHost": self.database["DATABASE_HOST"],
+            "DatabasePort": self.database["DATABASE_PORT"],
+            "DatabaseName": self.database["DATABASE_NAME"],
+            "DatabaseResourceId": "local",
+            "OidcIssuer": self.issuer_url,
+            "OidcAudience": AUDIENCE,
+            "PlatformAdminSubjects": ADMIN_SUBJECT,
+            "KekProvider": self.kek_provider,
+            "ApiKeyPrefixes": self.api_key_prefixes,
+        }
+
+    def variables(self, function: Function) -> dict[str, str]:
+        """What a function has here besides what the template gives it: a password and a key only where it needs them."""
+        password = self.passwords[function.environment["DATABASE_USER"]]
+        variables = {"DATABASE_AUTH": "password", "DATABASE_TLS": "off", "DATABASE_PASSWORD": password}
+        variables |= {**self.database, **self.aws}
+        if function.environment.get("KEK_PROVIDER") == "local":
+            variables["ENCRYPTION_KEY"] = self.kek
+        if function.logical_id in SPEAKS_TO_PROVIDERS:
+            variables["NAVPLANE_DEMO_UPSTREAM"] = self.demo_upstream_url
+            variables |= {f"NAVPLANE_UPSTREAM_OVERRIDE_{name.upper()}": url for name, url in self.overrides.items()}
+        return variables
