@@ -188,9 +188,8 @@ class UpstreamClient:
 class _AskingConnector(aiohttp.TCPConnector):
     """Asks once more when there is a connection, whether the request may still be written to it."""
 
-    async def connect(  # noqa: ASYNC109 - aiohttp's own signature
-        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
+    # The signature is aiohttp's.
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109
         connection = await super().connect(req, traces, timeout)
         ask = _before_writing.get()
         if ask is not None:

@@ -11,7 +11,7 @@ from navplane.model.usage import Usage
 from navplane.upstream.usage import Object, UsageReader, count, label, part, text_bytes_of
 
 _NEWS = re.compile(rb'"type"\s*:\s*"(?:message_start|message_delta|message_stop|error)"')
-_TEXT = re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_TEXT = re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
 
 
 class MessagesReader(UsageReader):

@@ -16,9 +16,9 @@ DONE = b"[DONE]"
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _CHAT_NEWS = re.compile(rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|"error"\s*:\s*\{')
-_CHAT_TEXT = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_CHAT_TEXT = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
 _RESPONSES_NEWS = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"')
-_DELTA = re.compile(rb'"delta"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_DELTA = re.compile(rb'"delta"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
 
 
 class ChatReader(UsageReader):

@@ -1,0 +1,255 @@
+"""The data plane as an ASGI 3 application: authenticate, admit, forward, relay, record. There is no other way in."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from navplane.crypto.api_key import ApiKeyShape, digest
+from navplane.crypto.kek import KekUnwrapper
+from navplane.crypto.kek_cache import CachingKek
+from navplane.errors import BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
+from navplane.gate.gate import Admission, Caller, Charge, Gate, Refusal, RefusalReason
+from navplane.gateway import forward, record
+from navplane.gateway.admit import ask_of, error_of, refused
+from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
+from navplane.gateway.authenticate import presented_key
+from navplane.gateway.body import ModelCall, parse
+from navplane.gateway.call import Call
+from navplane.gateway.headers import KeyFinder
+from navplane.gateway.health import Readiness, answer_health
+from navplane.gateway.intake import ClientLeft, check_headers, check_media_type, read_body
+from navplane.gateway.limits import DEFAULT_LIMITS, Limits
+from navplane.gateway.relay import relay
+from navplane.gateway.reply import Reply
+from navplane.gateway.route import check_query, find_route, guess_dialect
+from navplane.gateway.watch import OpenCalls, Watch
+from navplane.model.ids import new_request_id
+from navplane.model.tenancy import Region
+from navplane.model.usage import Outcome
+from navplane.model.usage_event import UsageEvent
+from navplane.queue.request_log import RequestLog
+from navplane.telemetry import logger
+from navplane.upstream.client import UpstreamClient
+from navplane.upstream.provider import serving
+
+GATE_THREADS = 8
+LOG_THREADS = 8
+KEY_THREADS = 4
+Answer = TypeVar("Answer")
+
+
+class Gateway:
+    """`keys` is asked through a cache. Blocking dependencies have threads of their own each, so that a slow queue or KEK never
+    holds up an admission."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        keys: KekUnwrapper,
+        upstream: UpstreamClient,
+        request_log: RequestLog,
+        region: Region,
+        key_prefixes: Sequence[str],
+        max_body_bytes: int,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._gate, self._keys, self._upstream, self._request_log = gate, CachingKek(keys), upstream, request_log
+        self._region, self._limits = region, limits
+        self._max_body_bytes = max_body_bytes
+        self._shape, self._key_finder = ApiKeyShape(key_prefixes), KeyFinder(key_prefixes)
+        self._gate_threads = ThreadPoolExecutor(GATE_THREADS, thread_name_prefix="navplane-gate")
+        self._log_threads = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="navplane-log")
+        self._key_threads = ThreadPoolExecutor(KEY_THREADS, thread_name_prefix="navplane-key")
+        self._readiness = Readiness(gate, keys, request_log, threads=self._gate_threads)
+        self._open_calls = OpenCalls(
+            self._ask_standing,
+            interval_seconds=self._limits.standing_interval,
+            limit_seconds=self._limits.standing_limit,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http" and scope["method"] == "GET" and scope["raw_path"] == b"/health":
+            await answer_health(send)
+        elif scope["type"] == "http" and scope["method"] == "GET" and scope["raw_path"] == b"/ready":
+            await self._readiness.answer(send)
+        elif scope["type"] == "http":
+            await self._handle(scope, receive, send)
+
+    # -- one request -----------------------------------------------------------------------------------------------------
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it, answer what went wrong, and in any case record it before returning."""
+        call = self._new_call(scope)
+        reply = Reply(send, call, drain=call.deadline is not None)
+        try:
+            await self._serve(call, scope, receive, reply)
+        except ClientLeft:
+            call.outcome = Outcome.ABORTED
+        except NavPlaneError as error:
+            await self._fail(call, reply, error)
+        except asyncio.CancelledError:
+            call.outcome = Outcome.TERMINATED
+            raise
+        except Exception as exc:
+            record.log_bug(call, exc)
+            await self._fail(call, reply, NavPlaneError("Something went wrong inside NavPlane. The request id finds it."))
+        finally:
+            call.ended = time.monotonic()
+            await self._conclude(call)
+
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, reply: Reply) -> None:
+        """The path of a request."""
+        call.route = find_route(scope["method"], scope["raw_path"], call.headers)
+        call.dialect = call.route.dialect
+        self._check(call, scope["query_string"])
+        key = presented_key(call.headers, self._shape)
+        body, request = await self._read(call, receive)
+
+        admission = await self._admit(call, key)
+        candidate = call.candidate = forward.choose_candidate(admission)
+        secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
+        body, withhold = forward.shape_body(call, body, request, admission.stream_usage)
+
+        async with self._watch(call, receive) as watch:
+            upstream_request = forward.build_request(
+                call,
+                origins=self._upstream.origins,
+                query=scope["query_string"],
+                body=body,
+                secret=secret,
+                keys=self._key_finder,
+                first_byte_seconds=self._limits.first_byte_streamed if call.stream else self._limits.first_byte,
+                before_writing=lambda: self._confirm(call),
+            )
+            response = await forward.send(call, self._upstream, upstream_request)
+            try:
+                max_bytes = self._limits.response_bytes
+                await relay(call, response, reply, watch, secret=secret, withhold=withhold, max_bytes=max_bytes)
+            finally:
+                await response.aclose()
+
+    def _check(self, call: Call, query: bytes) -> None:
+        check_query(query)
+        if self._key_finder.finds(query):
+            raise BadQuery("A key in the query string ends up in logs. Send it as Authorization: Bearer.")
+        check_headers(call.headers)
+
+    async def _read(self, call: Call, receive: Receive) -> tuple[bytes | None, ModelCall | None]:
+        """The body and what it means, and so which provider it is for."""
+        route = call.route
+        assert route is not None
+        call.provider = route.provider
+        if route.method == "GET":
+            return None, None
+        check_media_type(call.headers)
+        body = await read_body(receive, call.headers, limit=self._max_body_bytes)
+        request = parse(body)
+        call.request_bytes, call.output_limit = len(body), request.output_limit
+        call.model, call.stream = request.model, request.stream
+        call.provider = route.provider or serving(route.endpoint, request.model)
+        return body, request
+
+    async def _admit(self, call: Call, key: str) -> Admission:
+        """Raise the gate's refusal, or DependencyUnavailable when the gate can't answer: never a 401 for that."""
+        now = record.now()
+        # The id says when the request was admitted; reading its body may have taken a while.
+        call.request_id = new_request_id(now)
+        ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
+        try:
+            answer = await self._in(self._gate_threads, lambda: self._gate.admit(ask, now))
+        except OutcomeUnknown:
+            call.uncertain = True
+            raise
+        call.caller = answer.caller
+        if isinstance(answer, Refusal):
+            raise error_of(answer, call)
+        call.admitted = time.monotonic()
+        return answer
+
+    def _watch(self, call: Call, receive: Receive) -> Watch:
+        listening = receive if call.deadline is None else None
+        seconds = self._seconds_left(call)
+        return Watch(call, self._open_calls, receive=listening, wall_seconds=seconds, idle_seconds=self._limits.idle)
+
+    async def _confirm(self, call: Call) -> None:
+        """There is a connection and nothing was written to it yet: the last moment to find out about a kill."""
+        assert call.caller is not None
+        assert call.admitted is not None
+        if time.monotonic() - call.admitted > self._limits.admission_age:
+            (reason,) = await self._ask_standing([call.caller])
+            if reason is not None:
+                raise refused(reason, call)
+        call.written = True
+
+    async def _fail(self, call: Call, reply: Reply, error: NavPlaneError) -> None:
+        call.error_code = error.code
+        if isinstance(error, UpstreamRedirected):
+            call.written = False
+        if call.outcome is None:
+            call.outcome = Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
+        try:
+            async with asyncio.timeout(self._limits.last_words):
+                await reply.fail(error)
+        except (ClientLeft, TimeoutError):
+            logger.debug("reply.unheard")
+
+    async def _conclude(self, call: Call) -> None:
+        """After the last byte: the reservation is settled and the usage event handed over, before the server hears that the
+        call is done. A call whose key nobody knows has no row; one that the gate may have admitted has."""
+        event = record.usage_event(call) if call.caller is not None or call.uncertain else None
+        record.log_line(call, event)
+        if event is not None:
+            await self._in(self._log_threads, lambda: self._settle_and_publish(call, event))
+
+    def _settle_and_publish(self, call: Call, event: UsageEvent) -> None:
+        if call.admitted is not None:
+            try:
+                self._gate.settle(call.request_id, Charge(tokens=event.usage.total_tokens), record.now())
+            except NavPlaneError as exc:
+                # The writer finalizes by the event that follows; until then the reservation counts as open.
+                logger.warning("settle.failed", extra={"request_id": str(call.request_id), "error": exc.code})
+        self._request_log.publish(event)
+
+    # -- what the steps use ----------------------------------------------------------------------------------------------
+
+    def _new_call(self, scope: Scope) -> Call:
+        now, headers = record.now(), tuple(scope["headers"])
+        return Call(
+            request_id=new_request_id(now),
+            region=self._region,
+            headers=headers,
+            dialect=guess_dialect(scope["raw_path"], headers),
+            started_at=now,
+            started=time.monotonic(),
+            deadline=scope.get("extensions", {}).get(DEADLINE),
+        )
+
+    def _seconds_left(self, call: Call) -> float:
+        if call.deadline is None:
+            return self._limits.wall
+        return max(0.0, call.deadline - self._limits.margin - time.monotonic())
+
+    async def _ask_standing(self, callers: Sequence[Caller]) -> Sequence[RefusalReason | None]:
+        return await self._in(self._gate_threads, lambda: self._gate.standing(callers, record.now()))
+
+    async def _in(self, threads: ThreadPoolExecutor, ask: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(threads, ask)
+
+    # -- the process -----------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        await self._upstream.aclose()
+        for threads in (self._gate_threads, self._log_threads, self._key_threads):
+            threads.shutdown(wait=True)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.aclose()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,167 @@
+"""Reading a request body strictly, without changing it: what we authorise is what the provider will read.
+
+Parsers differ on duplicate keys, numbers beyond a double, half surrogate pairs and byte order marks. Where a body could mean
+two things it is refused; where it can't, its original bytes go on.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any, NoReturn
+
+from navplane.errors import AmbiguousModel, InvalidJSON
+
+MAX_DEPTH = 200
+MAX_MODEL_CHARACTERS = 256
+# What a provider may write when a request sets no limit, for the reservation's worst case.
+DEFAULT_OUTPUT_TOKENS = 4096
+BYTES_PER_TOKEN = 4
+
+_OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_READ_KEYS = frozenset({"model", "stream", "stream_options", *_OUTPUT_LIMITS})
+_SPACE = re.compile(r"[ \t\n\r]*")
+_MAYBE_HUGE = re.compile(rb"[0-9]{300}|[eE]\+?[0-9]{3}")
+_MAYBE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member of an object: its value, and where the value stands in the text, in characters."""
+
+    key: str
+    value: Any
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """What the gateway reads of a body. `members` are the top-level members it looked at, by key."""
+
+    text: str
+    model: str
+    stream: bool
+    output_limit: int
+    members: dict[str, Member]
+
+
+def parse(body: bytes) -> ModelCall:
+    """Raise InvalidJSON, or AmbiguousModel when `model` is missing, there twice, or no plain text."""
+    text = _decode(body)
+    members = _members_read(body, text)
+    model = members["model"].value if "model" in members else None
+    if not isinstance(model, str):
+        raise AmbiguousModel('The body must name one model, as a string: {"model": "…"}.')
+    if not (0 < len(model) <= MAX_MODEL_CHARACTERS and model.isprintable()):
+        raise AmbiguousModel("The model's name must be printable and at most 256 characters long.")
+    stream = "stream" in members and members["stream"].value is True
+    return ModelCall(text=text, model=model, stream=stream, output_limit=_output_limit(members), members=members)
+
+
+def object_members(text: str, start: int, scan: Any = None) -> tuple[list[Member], int]:
+    """The members of the object that begins at `start`, duplicates included, and where it ends.
+
+    Raise ValueError or StopIteration when there is no object.
+    """
+    scan = scan or _scan
+    members: list[Member] = []
+    at = _skip(text, _expect(text, start, "{"))
+    while not text.startswith("}", at):
+        if members:
+            at = _skip(text, _expect(text, at, ","))
+        key, at = scanstring(text, _expect(text, at, '"'), True)
+        value_start = _skip(text, _expect(text, _skip(text, at), ":"))
+        value, value_end = scan(text, value_start)
+        members.append(Member(key=key, value=value, start=value_start, end=value_end))
+        at = _skip(text, value_end)
+    return members, at + 1
+
+
+def _decode(body: bytes) -> str:
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise InvalidJSON(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    try:
+        return body.decode()
+    except UnicodeDecodeError as exc:
+        raise InvalidJSON("The body is not UTF-8.") from exc
+
+
+def _members_read(body: bytes, text: str) -> dict[str, Member]:
+    scan = _scan_strictly if _MAYBE_HUGE.search(body) else _scan
+    found: dict[str, Member] = {}
+    try:
+        everything, end = object_members(text, _skip(text, 0), scan)
+        if _MAYBE_SURROGATE.search(body):
+            json.dumps([(member.key, member.value) for member in everything], ensure_ascii=False).encode()
+    except (ValueError, StopIteration, RecursionError) as exc:
+        raise InvalidJSON("The body is not one valid JSON object.") from exc
+    if _skip(text, end) != len(text):
+        raise InvalidJSON("Something follows the JSON object in the body.")
+    for member in everything:
+        _keep(found, member)
+    return found
+
+
+def _keep(found: dict[str, Member], member: Member) -> None:
+    """Some parsers take the first of two equal keys and some the last, and some don't tell `model` from `Model`."""
+    key = "model" if member.key.casefold() == "model" else member.key
+    if key not in _READ_KEYS:
+        return
+    if key in found and key == "model":
+        raise AmbiguousModel("The body names its model twice. Parsers differ on which one counts, so neither does.")
+    if key in found:
+        raise InvalidJSON(f"The body has {key} twice.")
+    if key != member.key:
+        raise AmbiguousModel(f"The body has {member.key!r}; the name of the member is model.")
+    found[key] = member
+
+
+def _output_limit(members: dict[str, Member]) -> int:
+    limits = [members[name].value for name in _OUTPUT_LIMITS if name in members]
+    return next((limit for limit in limits if type(limit) is int and 0 < limit < 1 << 31), DEFAULT_OUTPUT_TOKENS)
+
+
+def _depth(body: bytes) -> int:
+    """The deepest nesting, counted without parsing."""
+    brackets = _STRINGS.sub(b"", body).translate(None, delete=_NOT_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number is too large")
+    return value
+
+
+def _representable(number: str) -> int:
+    _finite(number)
+    return int(number)
+
+
+# CPython's scanner, in C: one value from a position, and where it ends.
+_scan = json.JSONDecoder(parse_constant=_refuse).scan_once  # type: ignore[attr-defined]
+# Slower, and only where the text has what could be a number beyond a double.
+_strict = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_representable)
+_scan_strictly = _strict.scan_once  # type: ignore[attr-defined]
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    if not text.startswith(character, at):
+        raise ValueError(f"{character} is missing")
+    return at + 1

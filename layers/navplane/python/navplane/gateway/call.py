@@ -1,0 +1,51 @@
+"""What is known of one request so far, from its first header to its last byte."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from navplane.gate.gate import Caller
+from navplane.gateway.asgi import RawHeaders
+from navplane.gateway.meter import Meter
+from navplane.gateway.route import Route
+from navplane.model.ids import RequestId
+from navplane.model.provider_key import SealedProviderKey
+from navplane.model.tenancy import Region
+from navplane.model.usage import Outcome
+from navplane.upstream.provider import Dialect, Provider
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """Filled in along the way. `started` and `deadline` are seconds of the monotonic clock; only Lambda has a deadline.
+
+    `uncertain`: the gate was asked, fell silent, and may have reserved. `admitted`: when the gate did. `written`: bytes of the
+    request may have reached the provider, which may bill them. `outcome` stays None until the call has ended.
+    """
+
+    request_id: RequestId
+    region: Region
+    headers: RawHeaders
+    dialect: Dialect
+    started_at: datetime
+    started: float
+    deadline: float | None
+    route: Route | None = None
+    provider: Provider | None = None
+    model: str | None = None
+    stream: bool = False
+    request_bytes: int = 0
+    output_limit: int = 0
+    uncertain: bool = False
+    admitted: float | None = None
+    caller: Caller | None = None
+    candidate: SealedProviderKey | None = None
+    attempts: int = 0
+    written: bool = False
+    meter: Meter | None = None
+    provider_request_id: str | None = None
+    first_byte: float | None = None
+    ended: float | None = None
+    status: int | None = None
+    response_bytes: int = 0
+    outcome: Outcome | None = None
+    error_code: str | None = None

@@ -1,0 +1,108 @@
+"""From an admitted call to the provider's answer: open its key, build the request, send it."""
+
+import asyncio
+import random
+
+from navplane.crypto.envelope import open_sealed
+from navplane.crypto.kek import KekUnwrapper
+from navplane.errors import DecryptionError, DependencyUnavailable, KeyUnavailable, ProviderKeyMissing, UpstreamUnreachable
+from navplane.gate.gate import Admission
+from navplane.gateway.asgi import first_of
+from navplane.gateway.body import ModelCall
+from navplane.gateway.call import Call
+from navplane.gateway.headers import KeyFinder, upstream_headers
+from navplane.gateway.intake import HOP_HEADER
+from navplane.gateway.splice import include_usage
+from navplane.model.provider_key import SealedProviderKey, Secret
+from navplane.model.tenancy import StreamUsage
+from navplane.model.usage import Endpoint
+from navplane.telemetry import logger
+from navplane.upstream.auth import auth_header
+from navplane.upstream.client import BeforeWriting, UpstreamClient, UpstreamRequest, UpstreamResponse
+from navplane.upstream.origin import Origins
+
+# One further try, only where no connection came about and so nothing can have been billed.
+CONNECT_TRIES = 2
+CONNECT_JITTER_SECONDS = 0.1
+
+
+def choose_candidate(admission: Admission) -> SealedProviderKey:
+    """The first key in the gate's order. A key with an address of its own goes nowhere else, and no provider in the registry
+    takes one."""
+    for candidate in admission.candidates:
+        if candidate.base_url is None:
+            return candidate
+    raise ProviderKeyMissing("The stored provider key names a base URL, which its provider does not take. Store it without.")
+
+
+def open_key(candidate: SealedProviderKey, kek: KekUnwrapper) -> Secret:
+    """Raise KeyUnavailable, whatever is wrong: the caller can do nothing about it."""
+    try:
+        secret = open_sealed(candidate.sealed, context=candidate.context, kek=kek)
+    except (DecryptionError, DependencyUnavailable) as exc:
+        facts = {"provider_key_id": str(candidate.context.provider_key_id), "reason": type(exc).__name__}
+        logger.error("provider_key.unavailable", extra=facts)
+        raise KeyUnavailable("The organization's provider key can't be opened just now. Try again shortly.") from exc
+    if not (text := secret.reveal()) or not text.isascii() or not text.decode().isprintable():
+        raise KeyUnavailable("The organization's provider key is not text that a header can carry. Replace it.")
+    return secret
+
+
+def shape_body(
+    call: Call, body: bytes | None, request: ModelCall | None, stream_usage: StreamUsage
+) -> tuple[bytes | None, bool]:
+    """The body to forward, and whether the usage event that it asks for is to be withheld. Only an OpenAI chat stream whose
+    provider knows the option is ever changed, and only by that option."""
+    assert call.provider is not None
+    assert call.route is not None
+    chat_stream = call.stream and call.route.endpoint is Endpoint.CHAT_COMPLETIONS
+    inject = stream_usage is StreamUsage.INJECT and call.provider.accepts_include_usage
+    if body is None or request is None or not (chat_stream and inject):
+        return body, False
+    splice = include_usage(body, request)
+    return splice.body, splice.injected
+
+
+def build_request(
+    call: Call,
+    *,
+    origins: Origins,
+    query: bytes,
+    body: bytes | None,
+    secret: Secret,
+    keys: KeyFinder,
+    first_byte_seconds: float,
+    before_writing: BeforeWriting,
+) -> UpstreamRequest:
+    assert call.provider is not None
+    assert call.route is not None
+    assert call.candidate is not None
+    origin = origins.of(call.provider, demo=call.candidate.demo)
+    headers = upstream_headers(call.headers, call.provider, keys)
+    version = first_of(headers, b"anthropic-version")
+    headers.append(auth_header(call.provider, secret, version=version.decode() if version else None))
+    if origin != call.provider.origin:
+        # Only an address that somebody configured can lead back here; the provider itself is told nothing.
+        headers.append((HOP_HEADER, b"1"))
+    return UpstreamRequest(
+        origin=origin,
+        method=call.route.method,
+        path=call.provider.paths[call.route.endpoint],
+        query=query.decode("ascii"),
+        headers=tuple(headers),
+        body=body,
+        first_byte_seconds=first_byte_seconds,
+        before_writing=before_writing,
+    )
+
+
+async def send(call: Call, upstream: UpstreamClient, request: UpstreamRequest) -> UpstreamResponse:
+    """Raise what UpstreamClient.send raises. `call.written` is true from the first byte that may be billed on."""
+    while True:
+        call.attempts += 1
+        try:
+            return await upstream.send(request)
+        except UpstreamUnreachable as exc:
+            if exc.billable or call.attempts >= CONNECT_TRIES:
+                raise
+        await asyncio.sleep(random.uniform(0, CONNECT_JITTER_SECONDS))  # noqa: S311 - jitter

@@ -1,0 +1,107 @@
+"""Which headers pass, in both directions. Upstream a list of what is dropped, since providers add new ones every week."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from navplane.crypto.api_key import UUID4
+from navplane.gateway.asgi import RawHeaders, first_of, values_of
+from navplane.gateway.authenticate import CREDENTIAL_HEADERS
+from navplane.upstream.provider import Dialect, Provider
+
+# RFC 9110 section 7.6.1 and RFC 9112; what a Connection header names comes on top.
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"}
+    | {b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+# The client's own framing and negotiation end here; the upstream client writes its own.
+_REWRITTEN = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
+_CALLERS_OWN = frozenset({b"cookie", b"via", b"forwarded", b"openai-organization", b"openai-project"})
+_DROPPED_UP = CREDENTIAL_HEADERS | _HOP_BY_HOP | _REWRITTEN | _CALLERS_OWN
+_DROPPED_UP_PREFIXES = (b"x-forwarded-", b"x-navplane-", b"x-amzn-")
+_SUSPECT = re.compile(rb"token|secret|api-?key|auth|cookie|^x-amz-")
+# A provider's own headers may speak of tokens (a beta's name, a limit); of credentials they may not.
+_SUSPECT_OF_PROVIDER = re.compile(rb"secret|api-?key|auth|cookie")
+_PROVIDERS_OWN = {Dialect.OPENAI: b"openai-", Dialect.ANTHROPIC: b"anthropic-"}
+
+_DROPPED_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"server"}
+_DROPPED_DOWN_PREFIXES = (b"cf-", b"x-navplane-")
+_NATIVE_IDS = (b"x-request-id", b"request-id", b"apim-request-id")
+
+
+class KeyFinder:
+    """Finds API keys of ours inside other text."""
+
+    def __init__(self, prefixes: Sequence[str]) -> None:
+        alternatives = "|".join(re.escape(prefix) for prefix in prefixes)
+        self._pattern = re.compile(f"(?:{alternatives}){UUID4}".encode(), re.IGNORECASE)
+
+    def finds(self, text: bytes) -> bool:
+        return self._pattern.search(text) is not None
+
+
+def upstream_headers(headers: RawHeaders, provider: Provider, keys: KeyFinder) -> list[tuple[bytes, bytes]]:
+    """The caller's headers as the provider may see them, in their order, and those the registry adds where it sent none.
+    The provider's key is not among them yet, so nothing that a caller sends can remove or replace it."""
+    nominated = _nominated(headers)
+    passed = [
+        (name, value)
+        for name, value in headers
+        if name not in nominated and not _dropped_up(name, provider.dialect) and not keys.finds(value)
+    ]
+    passed.append((b"accept-encoding", b"identity"))
+    for own_name, own_value in provider.headers:
+        if first_of(passed, own_name.encode()) is None:
+            passed.append((own_name.encode(), own_value.encode()))
+    return passed
+
+
+def downstream_headers(headers: RawHeaders, *, secret: bytes, request_id: str, resized: bool) -> list[tuple[bytes, bytes]]:
+    """The provider's headers as the client may see them. A header that holds `secret`, the provider's key, is dropped, and so
+    is content-length where the body may become shorter (`resized`)."""
+    lower = [(name.lower(), name, value) for name, value in headers]
+    dropped = (
+        _DROPPED_DOWN | _nominated([(low, value) for low, _, value in lower]) | ({b"content-length"} if resized else set())
+    )
+    passed = [
+        (low, value)
+        for low, name, value in lower
+        if low not in dropped and not low.startswith(_DROPPED_DOWN_PREFIXES) and secret not in value and secret not in name
+    ]
+    return [*passed, (b"x-navplane-request-id", request_id.encode())]
+
+
+def native_id(headers: RawHeaders) -> str | None:
+    """The provider's own id of the request, where it gave one that is fit to be kept."""
+    found = {name.lower(): value for name, value in headers}
+    text = next((found[name].decode("ascii", "replace") for name in _NATIVE_IDS if name in found), "")
+    return text if 0 < len(text) <= 128 and text.isprintable() else None
+
+
+def _dropped_up(name: bytes, dialect: Dialect) -> bool:
+    if name in _DROPPED_UP or name.startswith(_DROPPED_UP_PREFIXES):
+        return True
+    suspect = _SUSPECT_OF_PROVIDER if name.startswith(_PROVIDERS_OWN[dialect]) else _SUSPECT
+    return suspect.search(name) is not None
+
+
+def _nominated(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """What Connection headers name: it speaks of one connection and ends here."""
+    return {name.strip().lower() for value in values_of(headers, b"connection") for name in value.split(b",")}
+
+
+class Redactor:
+    """Replaces a secret in a stream of bytes by as many asterisks, also where it stands across two chunks."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._kept = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        text = (self._kept + chunk).replace(self._secret, b"*" * len(self._secret))
+        keep = min(len(text), len(self._secret) - 1)
+        self._kept = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def finish(self) -> bytes:
+        kept, self._kept = self._kept, b""
+        return kept

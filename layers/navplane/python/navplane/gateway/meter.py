@@ -1,0 +1,95 @@
+"""Watches a copy of the answer and says what it used. Nothing here can fail the stream it watches."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from navplane.model.usage import Usage, UsageQuality
+from navplane.telemetry import logger
+from navplane.upstream.sse import Splitter
+from navplane.upstream.usage import Reading, UsageReader
+
+# One event of Responses repeats the whole answer, images included, and has the usage in it.
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+TAIL_BYTES = 64 * 1024
+BYTES_PER_TOKEN = 4
+
+
+class Meter:
+    """Fed with the chunks of one answer, which is a stream of events or one body."""
+
+    def __init__(self, reader: UsageReader, *, events: bool, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._reader, self._events = reader, events
+        self._splitter = Splitter(limit=max_event_bytes)
+        self._body = bytearray()
+        self._overflowed = False
+        self._failed = False
+        self.received_bytes = 0
+
+    @property
+    def ended(self) -> bool:
+        """The stream's own end mark was seen."""
+        return self._reader.ended
+
+    def split(self, chunk: bytes) -> list[bytes]:
+        """The pieces that `chunk` completes; `watch` them afterwards."""
+        self.received_bytes += len(chunk)
+        return self._splitter.feed(chunk)
+
+    def watch(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._try(self._reader.event, piece)
+
+    def feed(self, chunk: bytes) -> None:
+        if self._events:
+            self.watch(self.split(chunk))
+            return
+        self.received_bytes += len(chunk)
+        if self._reader.tail_only:
+            self._body = (self._body + chunk)[-TAIL_BYTES:]
+        elif len(self._body) + len(chunk) <= MAX_BODY_BYTES:
+            self._body += chunk
+        else:
+            self._overflowed = True
+
+    def rest(self) -> bytes:
+        """The last event, where the stream ends without its blank line; it has been watched."""
+        tail = self._splitter.finish()
+        if tail:
+            self._try(self._reader.event, tail)
+        return tail
+
+    def close(self) -> Reading:
+        """What was read when no more comes."""
+        if self._events:
+            self.rest()
+        elif self._body and not self._overflowed:
+            self._try(self._reader.body, bytes(self._body))
+            self._body.clear()
+        reading = self._reader.reading()
+        # An unstreamed answer without usage is taken for text as a whole.
+        return reading if self._events else replace(reading, text_bytes=self.received_bytes)
+
+    def _try(self, read: Callable[[bytes], None], data: bytes) -> None:
+        try:
+            read(data)
+        except Exception as exc:
+            # A provider's nonsense costs an exact count, never the stream. One line is enough for all of it.
+            if not self._failed:
+                logger.warning("meter.unreadable", extra={"reader": type(self._reader).__name__, "error": type(exc).__name__})
+            self._failed = True
+
+
+def measure(reading: Reading | None, *, request_bytes: int) -> tuple[Usage, UsageQuality]:
+    """Exact where the provider had its last word. Else an estimate: input as the provider began to count it, or a token for
+    every 4 bytes of request; output as far as it was counted, or a token for every 4 bytes of text, whichever is more."""
+    if reading is not None and reading.final and reading.usage is not None:
+        return reading.usage, UsageQuality.EXACT
+    begun = reading.usage if reading is not None else None
+    text_tokens = -(-reading.text_bytes // BYTES_PER_TOKEN) if reading is not None else 0
+    usage = begun or Usage(input_tokens=estimate_tokens(request_bytes))
+    return replace(usage, output_tokens=max(usage.output_tokens, text_tokens)), UsageQuality.ESTIMATED
+
+
+def estimate_tokens(size: int) -> int:
+    return -(-size // BYTES_PER_TOKEN)

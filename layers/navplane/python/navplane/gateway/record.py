@@ -1,0 +1,106 @@
+"""The end of every request: its usage event and its one log line."""
+
+import traceback
+from datetime import UTC, datetime
+
+from navplane.gateway.asgi import first_of
+from navplane.gateway.call import Call
+from navplane.gateway.meter import measure
+from navplane.model.usage import Endpoint, Outcome, Usage, UsageQuality
+from navplane.model.usage_event import UsageEvent
+from navplane.telemetry import logger
+from navplane.upstream.usage import Reading
+
+UNBILLED = frozenset({Endpoint.MODELS, Endpoint.COUNT_TOKENS})
+# Not sent by us to anyone: the row of a caller who left before there was a status (nginx's number for it).
+CLIENT_CLOSED = 499
+
+
+def usage_event(call: Call) -> UsageEvent:
+    """`call` has a route and has ended."""
+    route, candidate, caller = call.route, call.candidate, call.caller
+    assert route is not None
+    reading = call.meter.close() if call.meter is not None else None
+    usage, quality = _measured(call, reading)
+    return UsageEvent(
+        request_id=call.request_id,
+        org_id=caller.org_id if caller else None,
+        workspace_id=caller.workspace_id if caller else None,
+        key_id=caller.key_id if caller else None,
+        endpoint=route.endpoint,
+        region=call.region.value,
+        started_at=call.started_at,
+        status=call.status or CLIENT_CLOSED,
+        outcome=_outcome(call, reading),
+        usage_quality=quality,
+        provider=call.provider.name if call.provider else None,
+        provider_key_id=candidate.context.provider_key_id if candidate else None,
+        model=call.model,
+        response_model=reading.response_model if reading else None,
+        stream=call.stream,
+        demo=candidate.demo if candidate else False,
+        error_code=call.error_code or ("upstream_error" if reading and reading.failed else None),
+        usage=usage,
+        raw_usage=reading.raw if reading else None,
+        service_tier=reading.service_tier if reading else None,
+        provider_request_id=call.provider_request_id,
+        finish_reason=reading.finish_reason if reading else None,
+        attempts=call.attempts,
+        first_byte_ms=_milliseconds(call.first_byte - call.started) if call.first_byte is not None else None,
+        duration_ms=_milliseconds((call.ended or call.started) - call.started),
+        request_bytes=call.request_bytes,
+        response_bytes=call.response_bytes,
+        client=_client(call),
+    )
+
+
+def log_line(call: Call, event: UsageEvent | None) -> None:
+    """No header, no body, no query: ids, names from closed sets, numbers."""
+    facts = {
+        "request_id": str(call.request_id),
+        "org_id": str(call.caller.org_id) if call.caller else None,
+        "endpoint": call.route.endpoint.value if call.route else None,
+        "provider": call.provider.name if call.provider else None,
+        "model": call.model,
+        "status": call.status or CLIENT_CLOSED,
+        "outcome": event.outcome.value if event else (call.outcome or Outcome.REFUSED).value,
+        "error_code": event.error_code if event else call.error_code,
+        "duration_ms": _milliseconds((call.ended or call.started) - call.started),
+    }
+    if event is not None:
+        tokens = {"input_tokens": event.usage.input_tokens, "output_tokens": event.usage.output_tokens}
+        facts |= tokens | {"usage_quality": event.usage_quality.value, "first_byte_ms": event.first_byte_ms}
+    logger.info("request", extra=facts)
+
+
+def log_bug(call: Call, exc: Exception) -> None:
+    """Where it happened and its class, never its message: that may hold what a client or a provider sent."""
+    frames = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(exc.__traceback__)]
+    logger.error("bug", extra={"request_id": str(call.request_id), "error": type(exc).__name__, "where": frames})
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _measured(call: Call, reading: Reading | None) -> tuple[Usage, UsageQuality]:
+    """What never reached a provider, what a provider refused, and what is free, used exactly nothing."""
+    assert call.route is not None
+    if not call.written or call.route.endpoint in UNBILLED:
+        return Usage(), UsageQuality.EXACT
+    return measure(reading, request_bytes=call.request_bytes)
+
+
+def _outcome(call: Call, reading: Reading | None) -> Outcome:
+    """An answer that arrived whole and says that the provider failed is a failure."""
+    outcome = call.outcome or Outcome.FAILED
+    return Outcome.FAILED if outcome is Outcome.OK and reading is not None and reading.failed else outcome
+
+
+def _client(call: Call) -> str | None:
+    agent = (first_of(call.headers, b"user-agent") or b"").decode("ascii", "replace")[:128]
+    return agent if agent and agent.isprintable() else None
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

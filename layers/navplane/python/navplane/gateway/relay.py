@@ -1,0 +1,109 @@
+"""The provider's answer on its way to the client: raw bytes at once, and a copy for the meter after them."""
+
+import time
+
+from navplane.errors import ProviderKeyRejected, UpstreamCut, UpstreamError
+from navplane.gateway.asgi import first_of
+from navplane.gateway.call import Call
+from navplane.gateway.headers import Redactor, downstream_headers, native_id
+from navplane.gateway.meter import MAX_EVENT_BYTES, Meter
+from navplane.gateway.reply import Reply
+from navplane.gateway.watch import Watch
+from navplane.model.provider_key import Secret
+from navplane.model.usage import Outcome
+from navplane.upstream.client import UpstreamResponse
+from navplane.upstream.readers import READERS
+from navplane.upstream.usage_openai import is_usage_alone
+
+# A usage event has a few hundred bytes; a longer one is not it and need not be held until it is whole.
+MAX_WITHHELD_BYTES = 64 * 1024
+
+
+async def relay(
+    call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, *, secret: Secret, withhold: bool, max_bytes: int
+) -> None:
+    """Pass on a whole answer. Raise ProviderKeyRejected before its first byte, UpstreamCut or UpstreamError after it.
+
+    `withhold`: the usage event was asked for by us and not by the client, so it is taken out of the stream.
+    """
+    call.provider_request_id = native_id(response.headers)
+    if response.status in (401, 403):
+        call.written = False
+        raise ProviderKeyRejected(_rejected(call))
+    failed = response.status >= 400
+    events = not failed and (first_of(_lower(response), b"content-type") or b"").startswith(b"text/event-stream")
+    withhold = withhold and events
+    headers = downstream_headers(response.headers, secret=secret.reveal(), request_id=str(call.request_id), resized=withhold)
+    await reply.start(response.status, headers, events=events)
+    if failed:
+        # A refusal is not billed.
+        call.written, call.error_code = False, UpstreamError.code
+        await _pass_redacted(call, response, reply, watch, Redactor(secret.reveal()), max_bytes)
+    else:
+        limit = MAX_WITHHELD_BYTES if withhold else MAX_EVENT_BYTES
+        assert call.route is not None
+        call.meter = Meter(READERS[call.route.endpoint](), events=events, max_event_bytes=limit)
+        await (_pass_withholding if withhold else _pass_raw)(call, response, reply, watch, call.meter, max_bytes)
+        if events and not response.delimited and not call.meter.ended:
+            raise UpstreamCut("The provider's answer broke off. Send the request again.")
+    call.outcome = Outcome.ABORTED if reply.deaf else Outcome.FAILED if failed else Outcome.OK
+    await reply.end()
+
+
+async def _pass_raw(call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, meter: Meter, max_bytes: int) -> None:
+    while chunk := await _next(call, response, watch, max_bytes - meter.received_bytes):
+        await reply.write(chunk)
+        meter.feed(chunk)
+
+
+async def _pass_withholding(
+    call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, meter: Meter, max_bytes: int
+) -> None:
+    """An event goes out when it is whole: until then it could be the one to withhold. Nobody could read a part of it."""
+    gap = False
+    while chunk := await _next(call, response, watch, max_bytes - meter.received_bytes):
+        pieces = meter.split(chunk)
+        passed = []
+        for piece in pieces:
+            # The LF of a CRLF whose CR ended the withheld event belongs to that event.
+            gap = is_usage_alone(piece) or (gap and piece == b"\n")
+            if not gap:
+                passed.append(piece)
+        if passed:
+            await reply.write(b"".join(passed))
+        meter.watch(pieces)
+    rest = meter.rest()
+    if rest and not is_usage_alone(rest):
+        await reply.write(rest)
+
+
+async def _pass_redacted(
+    call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, redactor: Redactor, max_bytes: int
+) -> None:
+    while chunk := await _next(call, response, watch, max_bytes - call.response_bytes):
+        await reply.write(redactor.feed(chunk))
+    await reply.write(redactor.finish())
+
+
+async def _next(call: Call, response: UpstreamResponse, watch: Watch, allowance: int) -> bytes:
+    watch.waiting_since = time.monotonic()
+    chunk = await response.read()
+    if call.first_byte is None:
+        call.first_byte = time.monotonic()
+    watch.waiting_since = None
+    if len(chunk) > allowance:
+        call.outcome = Outcome.TERMINATED
+        raise UpstreamError("The provider's answer is larger than this gateway passes on.")
+    return chunk
+
+
+def _lower(response: UpstreamResponse) -> list[tuple[bytes, bytes]]:
+    return [(name.lower(), value) for name, value in response.headers]
+
+
+def _rejected(call: Call) -> str:
+    assert call.provider is not None
+    return (
+        f"{call.provider.title} refused the provider key that this organization has stored. Your NavPlane key is fine; "
+        "an administrator must replace the provider key."
+    )

@@ -1,0 +1,94 @@
+"""Which operation a path names. A closed table: what is not in it is refused before anything else happens."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
+from navplane.gateway.asgi import RawHeaders, first_of
+from navplane.model.usage import Endpoint
+from navplane.upstream.provider import ANTHROPIC, OPENAI, PROVIDERS, Dialect, Provider
+
+# Visible ASCII without the characters that mean something to a URL parser, in segments that are not empty.
+_PLAIN_PATH = re.compile(rb"/(?:[A-Za-z0-9_.~:-]+/)*[A-Za-z0-9_.~:-]*")
+_DOT_SEGMENT = re.compile(rb"/\.{1,2}(?:/|$)")
+_PLAIN_QUERY = re.compile(rb"[!$-;=?-~]*")
+_CREDENTIAL_PARAMETERS = frozenset({b"key", b"api_key", b"api-key", b"apikey", b"access_token"})
+
+_OPERATIONS: dict[str, tuple[str, Endpoint]] = {
+    "chat/completions": ("POST", Endpoint.CHAT_COMPLETIONS),
+    "responses": ("POST", Endpoint.RESPONSES),
+    "embeddings": ("POST", Endpoint.EMBEDDINGS),
+    "models": ("GET", Endpoint.MODELS),
+    "messages": ("POST", Endpoint.MESSAGES),
+    "messages/count_tokens": ("POST", Endpoint.COUNT_TOKENS),
+}
+# SDKs append `/v1/…` or `/…` to a base URL with or without `/v1`: all spellings are one operation.
+_SPELLINGS = ("/v1/", "/", "/v1/v1/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """`provider` is set where the path pins it, or where no model in the body could tell; None lets the model decide."""
+
+    endpoint: Endpoint
+    method: str
+    dialect: Dialect
+    provider: Provider | None
+
+
+def _table() -> dict[bytes, Route]:
+    table: dict[bytes, Route] = {}
+    for name, (method, endpoint) in _OPERATIONS.items():
+        offering = [provider for provider in PROVIDERS.values() if endpoint in provider.paths]
+        for spelling in _SPELLINGS:
+            path = (spelling + name).encode()
+            table[path] = Route(endpoint=endpoint, method=method, dialect=offering[0].dialect, provider=None)
+        for provider in offering:
+            path = f"/{provider.name}/v1/{name}".encode()
+            table[path] = Route(endpoint=endpoint, method=method, dialect=provider.dialect, provider=provider)
+    return table
+
+
+_TABLE = _table()
+_MODELS_OF_ANTHROPIC = _TABLE[b"/anthropic/v1/models"]
+_MODELS_OF_OPENAI = _TABLE[b"/openai/v1/models"]
+
+
+def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
+    """Raise BadPath, UnknownEndpoint or MethodNotAllowed. `raw_path` is the path as it came, not decoded, without a query."""
+    check_path(raw_path)
+    route = _TABLE.get(raw_path)
+    if route is None:
+        raise UnknownEndpoint(
+            f"NavPlane serves no {raw_path.decode('ascii')}. Served are /v1/ and {', '.join(sorted(_OPERATIONS))}."
+        )
+    if method != route.method:
+        raise MethodNotAllowed(f"{raw_path.decode('ascii')} takes {route.method} only.")
+    if route.endpoint is Endpoint.MODELS and route.provider is None:
+        return _MODELS_OF_ANTHROPIC if first_of(headers, b"anthropic-version") is not None else _MODELS_OF_OPENAI
+    return route
+
+
+def check_path(raw_path: bytes) -> None:
+    """No endpoint's path needs a percent sign, a dot segment or anything else that two parsers could read differently."""
+    if not _PLAIN_PATH.fullmatch(raw_path) or _DOT_SEGMENT.search(raw_path):
+        raise BadPath("The path has a part that NavPlane does not accept. Use the endpoint's path as it is documented.")
+
+
+def check_query(query: bytes) -> None:
+    """Queries are passed on as they are; those that carry a credential never."""
+    if not _PLAIN_QUERY.fullmatch(query):
+        raise BadQuery("The query string has a character that does not belong there.")
+    for parameter in re.split(rb"[&;]", query):
+        if unquote_to_bytes(parameter.partition(b"=")[0].replace(b"+", b" ")).strip().lower() in _CREDENTIAL_PARAMETERS:
+            raise BadQuery("A key in the query string ends up in logs. Send it as Authorization: Bearer.")
+
+
+def guess_dialect(raw_path: bytes, headers: RawHeaders) -> Dialect:
+    """Whose SDK asked for a path that does not exist."""
+    segments = raw_path.split(b"/")
+    if OPENAI.name.encode() in segments:
+        return Dialect.OPENAI
+    named = ANTHROPIC.name.encode() in segments or b"messages" in segments
+    return Dialect.ANTHROPIC if named or first_of(headers, b"anthropic-version") is not None else Dialect.OPENAI
