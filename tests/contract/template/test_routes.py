@@ -1,8 +1,13 @@
 """Which function answers which admin route, and that each route may invoke its function."""
 
+import ast
 from collections.abc import Iterator
+from importlib import import_module
 
-from tests.contract.template.cloudformation import Template, functions, of_type
+import pytest
+from fastapi.routing import APIRoute
+
+from tests.contract.template.cloudformation import FUNCTIONS, ROOT, Template, functions, of_type
 
 ORG = "/admin/orgs/{org_id}"
 ROUTES = {
@@ -34,6 +39,20 @@ def test_the_admin_api_has_exactly_the_documented_routes(template: Template) -> 
     for function, route in routes(template):
         found.setdefault(function, set()).add(route)
     assert found == ROUTES
+
+
+def served(folder: str) -> Iterator[str]:
+    """What the routers that a handler names can answer."""
+    for node in ast.walk(ast.parse((ROOT / "functions" / folder / "handler.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr == "router" and isinstance(node.value, ast.Name):
+            for route in import_module(f"navplane.admin.{node.value.id}").router.routes:
+                assert isinstance(route, APIRoute)
+                yield from (f"{method.lower()} {route.path}" for method in route.methods or ())
+
+
+@pytest.mark.parametrize("function", ROUTES)
+def test_every_route_leads_to_the_function_whose_code_answers_it(function: str) -> None:
+    assert set(served(FUNCTIONS[function])) == {route for route in ROUTES[function] if not route.startswith("any ")}
 
 
 def test_every_route_may_invoke_its_function(template: Template) -> None:
