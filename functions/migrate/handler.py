@@ -1,6 +1,6 @@
 """migrate: invoked by the deployment, before the new functions get traffic. Postgres as navplane_owner.
 
-The roles exist already: `navplane bootstrap` makes them once, as whoever made the database.
+The roles exist already: whoever made the database made them once (docs/deploy.md).
 """
 
 from datetime import UTC, datetime
