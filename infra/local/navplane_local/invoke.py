@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from navplane_local import managed_runtime
+from navplane_local import managed_runtime, running
 from navplane_local.emulator import EmulatorError, Result, binary, emulated
 from navplane_local.stack import Function
 from navplane_local.stack_builder import build
 from navplane_local.template import load
 
 ROOT = Path(__file__).parents[3]
-DEV_ENV = Path(".navplane/dev.env")
 # What may be given although the template says nothing of it.
 LOCAL_PREFIXES = ("DATABASE_", "NAVPLANE_UPSTREAM_OVERRIDE_", "NAVPLANE_DEMO_UPSTREAM", "AWS_ENDPOINT_URL")
 NOWHERE = "http://127.0.0.1:1"
@@ -70,7 +69,11 @@ def variables_of(function: Function, host: Path, given: Mapping[str, str]) -> di
     }
     if wrapper := variables.get("AWS_LAMBDA_EXEC_WRAPPER"):
         variables["AWS_LAMBDA_EXEC_WRAPPER"] = wrapper.replace("/opt", str(opt), 1)
-    return variables | {name: value for name, value in given.items() if name in variables or name.startswith(LOCAL_PREFIXES)}
+    return variables | {name: value for name, value in given.items() if _may_be_given(name, function)}
+
+
+def _may_be_given(name: str, function: Function) -> bool:
+    return name in function.environment or name in _local_variables(function) or name.startswith(LOCAL_PREFIXES)
 
 
 def _local_variables(function: Function) -> dict[str, str]:
@@ -91,12 +94,10 @@ def _local_variables(function: Function) -> dict[str, str]:
     return local
 
 
-def environment_given() -> dict[str, str]:
-    """The caller's environment, over that of the running local platform."""
-    path = ROOT / DEV_ENV
-    lines = path.read_text().splitlines() if path.exists() else []
-    pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, _, value in pairs} | dict(os.environ)
+def given_to(function: Function) -> dict[str, str]:
+    """The caller's environment, over what a NavPlane that runs on this machine lends."""
+    state = Path(os.environ.get("NAVPLANE_STATE_DIR") or ROOT / ".navplane")
+    return running.variables(state, user=function.environment["DATABASE_USER"]) | dict(os.environ)
 
 
 def show(result: Result) -> str:
@@ -118,9 +119,7 @@ def body_of(result: Result) -> bytes:
     return base64.b64decode(text) if document.get("isBase64Encoded") else text.encode()
 
 
-def invoke(name: str, event: bytes, *, given: Mapping[str, str]) -> Result:
-    """Raise KeyError for a function that the template does not have."""
-    function = functions()[name]
+def invoke(function: Function, event: bytes, *, given: Mapping[str, str]) -> Result:
     variables = variables_of(function, build_for_host(), given)
     with emulated(
         binary(ROOT), bootstrap=runtime(), variables=variables, timeout_seconds=function.timeout_seconds, log=sys.stderr.buffer
@@ -133,11 +132,12 @@ def main(arguments: list[str]) -> int:
         print("usage: make invoke FN=proxy EVENT=tests/events/proxy-health.json", file=sys.stderr)
         return 2
     name, path = arguments
-    if name not in functions():
-        print(f"there is no function {name!r}; there are: {', '.join(sorted(functions()))}", file=sys.stderr)
+    known = functions()
+    if name not in known:
+        print(f"there is no function {name!r}; there are: {', '.join(sorted(known))}", file=sys.stderr)
         return 2
     try:
-        result = invoke(name, Path(path).read_bytes(), given=environment_given())
+        result = invoke(known[name], Path(path).read_bytes(), given=given_to(known[name]))
     except (EmulatorError, OSError, subprocess.CalledProcessError) as exc:
         print(exc, file=sys.stderr)
         return 1

@@ -142,3 +142,5 @@ def test_migrate_has_nothing_to_do_on_a_migrated_database(cloud: tuple[Cloud, st
     around, _ = cloud
     result = around.invoke("migrate", event("migrate.json"))
     assert result.error is None, result.error
+    assert result.document["applied"] == []
+    assert result.document["schema_version"]
