@@ -49,7 +49,8 @@ def republish(send: Callable[[UsageEvent], None], lines: IO[str]) -> int:
             send(event)
             count += 1
     except (MalformedEvent, DependencyUnavailable) as exc:
-        raise typer.BadParameter(f"{exc} {count} events before it were sent; replaying all of them again is harmless.") from exc
+        typer.echo(f"Stopped: {exc} {count} events before it were sent; replaying all of them again is harmless.", err=True)
+        raise typer.Exit(1) from exc
     return count
 
 

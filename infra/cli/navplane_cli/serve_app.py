@@ -1,0 +1,153 @@
+"""What `navplane serve` serves: the gateway and the admin apps on one port, and the log plane's jobs beside them."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from navplane import wiring
+from navplane.admin import health, openapi, organizations, provider_keys, provider_settings, providers, requests
+from navplane.admin.app import create
+from navplane.admin.plane import KeyDesk, Plane
+from navplane.admin.readiness import Readiness, database_probe, kek_probe
+from navplane.config import AdminSettings
+from navplane.gate.gate_postgres import PostgresGate
+from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
+from navplane.ingest.consume import Consumer
+from navplane.ingest.jobs import Jobs
+from navplane.ingest.reap import Reaper
+from navplane.queue.message import DeadLetters, MessageSource
+from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
+from navplane.queue.request_log import QueueAge, RequestLog
+from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge, SqsRequestLog
+from navplane.store.database import Database
+from navplane.upstream.client import UpstreamClient
+
+from navplane_cli.serve_settings import ServeSettings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# The routes of the AdminApi in template.yaml; every other path is the gateway's. /admin/orgs/{org_id}/requests is read under
+# the role that only reads, as its function is.
+ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready")
+ANALYTICS = re.compile(r"/admin/orgs/[^/]+/requests")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """An ASGI 3 application. Its lifespan starts the jobs, and at the end finishes what is open: streams first (the server
+    waits for those), then the events they left."""
+
+    gateway: Gateway
+    admin: App
+    analytics: App
+    jobs: Jobs | None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self._live(receive, send)
+        path = scope.get("path", "")
+        if ANALYTICS.fullmatch(path):
+            return await self.analytics(scope, receive, send)
+        if ADMIN.fullmatch(path):
+            return await self.admin(scope, receive, send)
+        return await self.gateway(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        if self.jobs is not None:
+            self.jobs.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.gateway.aclose()
+        if self.jobs is not None:
+            await asyncio.to_thread(self.jobs.finish)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
+    """From settings to the whole application. Each part connects as the role that its Lambda has."""
+    log = _request_log(settings)
+    gateway = Gateway(
+        gate=PostgresGate(
+            wiring.database(settings.roles.of("navplane_gate"), size=GATE_THREADS + LOG_THREADS, timeout_seconds=1)
+        ),
+        keys=wiring.kek_unwrapper(settings.kek),
+        upstream=UpstreamClient(wiring.origins(settings.upstream)),
+        request_log=log,
+        region=settings.region,
+        key_prefixes=settings.key_prefixes,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    return Served(
+        gateway=gateway,
+        admin=_admin(settings, log),
+        analytics=_analytics(settings),
+        jobs=_jobs(settings) if jobs else None,
+    )
+
+
+def _plane(settings: ServeSettings, role: str, *, records_users: bool) -> Plane:
+    admin = AdminSettings(
+        database=settings.roles.of(role), oidc=settings.oidc, region=settings.region, key_prefixes=settings.key_prefixes
+    )
+    return wiring.admin_plane(admin, records_users=records_users, size=4)
+
+
+def _admin(settings: ServeSettings, log: RequestLog) -> App:
+    plane = _plane(settings, "navplane_admin", records_users=True)
+    kek = wiring.kek_wrapper(settings.kek)
+    probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
+    desk = KeyDesk(kek=kek, origins=wiring.origins(settings.upstream))
+    routers = (
+        organizations.router,
+        provider_settings.router,
+        providers.router,
+        provider_keys.router,
+        health.router,
+        openapi.router,
+    )
+    return create(title=openapi.TITLE, routers=routers, plane=replace(plane, key_desk=desk, readiness=Readiness(probes)))
+
+
+def _analytics(settings: ServeSettings) -> App:
+    plane = _plane(settings, "navplane_reader", records_users=False)
+    return create(title=openapi.TITLE, routers=(requests.router,), plane=plane)
+
+
+def _request_log(settings: ServeSettings) -> RequestLog:
+    if settings.queue is not None:
+        return SqsRequestLog(queue_url=settings.queue.queue_url)
+    # A pool of its own: an event that waits to be stored holds up no admission.
+    return PostgresRequestLog(wiring.database(settings.roles.of("navplane_gate"), size=LOG_THREADS))
+
+
+def _jobs(settings: ServeSettings) -> Jobs:
+    stop = threading.Event()
+    writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
+    source, dead_letters, age = _queue(settings, writer, stop)
+    gate = PostgresGate(writer)
+    return Jobs(
+        source=source,
+        consumer=Consumer(database=writer, gate=gate, dead_letters=dead_letters, now=lambda: datetime.now(UTC)),
+        reaper=Reaper(gate=gate, database=writer, queue_age=age),
+        database=writer,
+        stop=stop,
+    )
+
+
+def _queue(settings: ServeSettings, writer: Database, stop: threading.Event) -> tuple[MessageSource, DeadLetters, QueueAge]:
+    if settings.queue is None:
+        table = PostgresMessages(writer, stop=stop)
+        return table, table, table
+    return (
+        SqsMessages(queue_url=settings.queue.queue_url),
+        SqsDeadLetters(queue_url=settings.queue.dead_letter_queue_url),
+        SqsQueueAge(queue_url=settings.queue.queue_url),
+    )

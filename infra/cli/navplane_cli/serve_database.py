@@ -1,0 +1,42 @@
+"""The database of `navplane serve` at its start: roles, migrations, partitions. Replicas that start together take turns."""
+
+from datetime import UTC, datetime
+
+from navplane.config import DatabaseSettings
+from navplane.store.bootstrap import LOGIN_ROLES, bootstrap
+from navplane.store.database import Connection, connector
+from navplane.store.migrate import ensure_partitions, migrate
+
+from navplane_cli.serve_settings import RoleSettings
+
+MONTHS_AHEAD = 3
+# Any number that nothing else locks in this database.
+_LOCK = 0x6E61_7671
+# A start may wait for another replica's migrations.
+_PATIENCE_SECONDS = 300.0
+
+
+def prepare(roles: RoleSettings) -> list[str]:
+    """Make or mend the roles, apply pending migrations, return their names. Raise DependencyUnavailable or MigrationRefused."""
+    with connect(roles.database) as creator:
+        creator.run("SELECT pg_advisory_lock(:key)", key=_LOCK)
+        bootstrap(creator, passwords={role: roles.password_of(role).reveal().decode() for role in LOGIN_ROLES})
+        with connect(roles.of("navplane_owner")) as owner:
+            applied = migrate(owner)
+            ensure_partitions(owner, now=datetime.now(UTC), months_ahead=MONTHS_AHEAD)
+    return applied
+
+
+def connect(settings: DatabaseSettings) -> Connection:
+    password = settings.password
+    assert password is not None
+    return connector(
+        host=settings.host,
+        port=settings.port,
+        name=settings.name,
+        user=settings.user,
+        password=lambda: password.reveal().decode(),
+        tls=settings.tls,
+        tls_ca_file=settings.tls_ca_file,
+        timeout_seconds=_PATIENCE_SECONDS,
+    )()
