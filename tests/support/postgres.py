@@ -98,14 +98,20 @@ class TestCluster:
 
 
 @contextmanager
-def running_cluster() -> Iterator[TestCluster]:
-    """A cluster in a temporary directory, which loses everything at the end."""
+def running_server() -> Iterator[EmbeddedPostgres]:
+    """A server in a temporary directory, which loses everything at the end."""
     with tempfile.TemporaryDirectory(prefix="navplane-test-") as directory:
         # The OS user that runs Postgres, when root runs the tests, must be able to pass through.
         os.chmod(directory, 0o711)
         server = EmbeddedPostgres(Path(directory) / "postgres", durable=False)
         try:
             server.start()
-            yield TestCluster(server)
+            yield server
         finally:
             server.wipe()
+
+
+@contextmanager
+def running_cluster() -> Iterator[TestCluster]:
+    with running_server() as server:
+        yield TestCluster(server)
