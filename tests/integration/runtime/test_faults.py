@@ -190,22 +190,29 @@ def test_work_after_the_response_ends_at_the_deadline() -> None:
     asyncio.run(scenario())
 
 
-def test_deadline_during_the_final_write_lets_it_finish() -> None:
+def test_deadline_during_the_final_write_lets_it_finish(capsys: pytest.CaptureFixture[str]) -> None:
+    cancelled = asyncio.Event()
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await start(send)
-        await body(send, b"all")
+        try:
+            await body(send, b"all")
+        finally:
+            cancelled.set()
 
     async def scenario() -> None:
         async with hosted(app) as api:
             invocation = api.invoke(function_url_event(), seconds=0.5)
             invocation.may_accept.clear()
-            asyncio.get_running_loop().call_later(0.7, invocation.may_accept.set)
+            await cancelled.wait()
+            invocation.may_accept.set()
             await invocation.finished()
             await api.journal_has("next", 2)
             assert invocation.content == b"all"
             assert invocation.trailers == {}
 
     asyncio.run(scenario())
+    assert capsys.readouterr().out == ""
 
 
 def test_response_that_nobody_reads_does_not_outlive_its_deadline() -> None:
