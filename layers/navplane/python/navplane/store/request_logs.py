@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -141,9 +141,8 @@ def best_of_each(events: Iterable[UsageEvent]) -> list[UsageEvent]:
 
 
 def _document(event: UsageEvent) -> dict[str, Any]:
-    fields = asdict(event)
-    named = {name: fields[name] for name in ("request_id", "key_id", *_FACTS)} | fields["usage"]
-    return {name: _storable(value) for name, value in named.items()}
+    facts = {name: _storable(getattr(event, name)) for name in ("request_id", "key_id", *_FACTS)}
+    return {**facts, **{name: getattr(event.usage, name) for name in _COUNTS}}
 
 
 def _storable(value: Any) -> Any:
