@@ -153,7 +153,7 @@ class LocalCloud:
     async def _migrate(self) -> None:
         """The deployment's last step, as on AWS: the function that may change the schema is invoked."""
         answer = json.loads(await self.harness.invoke("MigrateFunction", b"{}").payload())
-        self._migrated = str(answer)
+        self._migrated = ", ".join(answer["applied"]) or f"up to date: {answer['schema_version']}"
 
     async def _start_queues(self) -> None:
         queues = await self._in_thread(self.aws.create_queues, self.stack.queues)

@@ -26,10 +26,10 @@ class Environment:
     def __init__(self, function: Function, *, variables: Mapping[str, str], freezes: bool, log: LogSink) -> None:
         self.function = function
         self.api = RuntimeApi()
-        self.busy = False
         self._variables = variables
         self._freezes = freezes
         self._log = log
+        self._invocation: Invocation | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -40,6 +40,11 @@ class Environment:
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def has_answered(self) -> bool:
+        """Its invocation's answer is complete, but not the work behind it."""
+        return self._invocation is not None and self._invocation.ended.is_set()
 
     async def start(self, *, init_seconds: float) -> None:
         """Raise FunctionError when the function doesn't come to ask for its first event."""
@@ -66,6 +71,7 @@ class Environment:
     async def invoke(self, invocation: Invocation) -> None:
         """Returns when the function asks for its next event, or is dead: only then the environment is free again."""
         self.thaw()
+        self._invocation = invocation
         invocation.set_deadline()
         self.api.deliver(invocation)
         try:
@@ -75,6 +81,8 @@ class Environment:
             await self.stop()
         else:
             self._freeze()
+        finally:
+            self._invocation = None
 
     def kill(self) -> None:
         if self.alive:

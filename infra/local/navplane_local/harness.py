@@ -65,13 +65,14 @@ class Harness:
         await asyncio.gather(*(self._fleets[name].settled() for name in functions or self._fleets))
 
     async def drain(self, *, seconds: float) -> None:
-        """Stop the schedules, and let the queues run empty."""
+        """Stop the schedules, and let the queues run empty, for so long at most."""
         for task in self._schedules:
             task.cancel()
         await asyncio.gather(*(poller.drain(seconds=seconds) for poller in self._pollers))
 
     async def stop(self) -> None:
+        """End every process; what a queue's batch was not done with goes back to the queue."""
         for task in self._schedules:
             task.cancel()
-        fleets = [fleet.stop() for fleet in self._fleets.values()]
-        await asyncio.gather(*fleets, *(poller.stop() for poller in self._pollers))
+        await asyncio.gather(*(fleet.stop() for fleet in self._fleets.values()))
+        await asyncio.gather(*(poller.stop() for poller in self._pollers))

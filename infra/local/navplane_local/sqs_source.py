@@ -73,15 +73,14 @@ class SqsPoller:
         self._task = asyncio.create_task(self._poll())
 
     async def drain(self, *, seconds: float) -> None:
-        """Go on until the queue is empty or `seconds` have passed; then stop."""
+        """Go on until the queue is empty or `seconds` have passed."""
         self._draining = True
         if self._task is not None:
             await asyncio.wait((self._task,), timeout=seconds)
-        await self.stop()
 
     async def stop(self) -> None:
-        """Give back what is held, so that nothing waits for its visibility timeout. Never cancels a receive: what it
-        brought would be held by nobody."""
+        """Wait for the batches under way, then give back what is held, so that nothing waits for its visibility timeout.
+        Never cancels a receive: what it brought would be held by nobody."""
         self._stopping = True
         if self._task is not None:
             await asyncio.wait((self._task, *self._batches))

@@ -98,6 +98,7 @@ def test_what_a_drain_could_not_deliver_is_visible_again_at_once() -> None:
             queues["Queue"].send("bad")
             await next_batch(cloud)
             await cloud.harness.drain(seconds=20)
+            await cloud.harness.stop()
             assert [message.body for message in queues["Queue"].receive(10)] == ["bad"]
 
     asyncio.run(scenario())

@@ -66,7 +66,7 @@ OPENAI = Provider(
     auth=AuthScheme.BEARER,
     models=(
         "gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "o5*", "codex-*", "computer-use-*",
-        "text-embedding-*", "ft:*", "demo-*", "davinci-*", "babbage-*",
+        "text-embedding-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
     ),
     paths={
         Endpoint.CHAT_COMPLETIONS: "/v1/chat/completions",
@@ -84,7 +84,7 @@ ANTHROPIC = Provider(
     dialect=Dialect.ANTHROPIC,
     origin=Origin(scheme="https", host="api.anthropic.com", port=443),
     auth=AuthScheme.ANTHROPIC,
-    models=("claude-*", "demo-*"),
+    models=("claude-*", "demo", "demo-*"),
     paths={
         Endpoint.MESSAGES: "/v1/messages",
         Endpoint.COUNT_TOKENS: "/v1/messages/count_tokens",

@@ -1,0 +1,130 @@
+"""A whole local NavPlane for tests: the real functions, Postgres and queue, in a state directory of its own.
+
+It runs in this process on a thread's event loop, so that a test can take a part of it away. tests/e2e/up starts the same as
+`navplane up`.
+"""
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from navplane_local.cloud import CloudOptions
+from navplane_local.cloud import LocalCloud as Cloud
+from navplane_local.listener import bind
+
+START_SECONDS = 120
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Log:
+    """Every line that a function of this cloud has printed, as (function's folder, line)."""
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def write(self, function: str, line: bytes) -> None:
+        self.lines.append((function, line.decode(errors="replace")))
+
+    def text(self) -> str:
+        return "\n".join(line for _, line in self.lines)
+
+
+class LocalCloud:
+    """URLs and credentials as `dev.env` has them, and what a test may do to the running parts."""
+
+    def __init__(self, cloud: Cloud, loop: asyncio.AbstractEventLoop, log: Log, state_dir: Path) -> None:
+        self._cloud, self._loop = cloud, loop
+        self.log, self.state_dir = log, state_dir
+        self.base_url = self.admin_url = cloud.base_url
+        self.rest_url = cloud.rest_url
+        self.demo_url = cloud.demo_upstream_url
+        self.api_key, self.org_id = cloud.demo.api_key, cloud.demo.org_id
+        self.admin_token = cloud.admin_token()
+        self.database_url = cloud.database.url()
+
+    def pids(self, function: str) -> list[int]:
+        """The processes of a function (its logical id)."""
+        return [pid for environment in self._cloud.harness.environments(function) if (pid := environment.pid)]
+
+    def kill(self, function: str) -> int:
+        """SIGKILL every environment of a function, in the middle of whatever it does. Returns how many."""
+        return self._on_loop(self._kill(function))
+
+    def settle(self, *functions: str) -> None:
+        """Wait until no invocation of these is under way, work behind the answer included."""
+        self._on_loop(self._cloud.harness.settled(*functions))
+
+    def invoke(self, function: str, event: bytes = b"{}") -> bytes:
+        """Invoke a function directly, such as MaintenanceFunction; return what it answered. Raise FunctionError."""
+        return self._on_loop(self._invoke(function, event))
+
+    @contextmanager
+    def without_aws(self) -> Iterator[None]:
+        """SQS, KMS and Secrets Manager can't be reached meanwhile; they forget nothing."""
+        self._cloud.aws.stop()
+        try:
+            yield
+        finally:
+            self._cloud.aws.start()
+
+    @contextmanager
+    def without_postgres(self) -> Iterator[None]:
+        self._cloud.database.stop()
+        try:
+            yield
+        finally:
+            self._cloud.database.start(self._cloud.state.secrets().passwords)
+
+    async def _kill(self, function: str) -> int:
+        environments = self._cloud.harness.environments(function)
+        for environment in environments:
+            environment.kill()
+        return len(environments)
+
+    async def _invoke(self, function: str, event: bytes) -> bytes:
+        return await self._cloud.harness.invoke(function, event).payload()
+
+    def _on_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
+        future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result(START_SECONDS)
+
+
+@contextmanager
+def running_cloud(state_dir: Path, **options: Any) -> Iterator[LocalCloud]:
+    """`options` are those of CloudOptions."""
+    log = Log()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="local-cloud")
+    thread.start()
+    cloud = Cloud(CloudOptions(state_dir=state_dir, log=log.write, edge=bind(), durable=False, **options))
+    try:
+        asyncio.run_coroutine_threadsafe(cloud.start(lambda *_: None), loop).result(START_SECONDS)
+        try:
+            yield LocalCloud(cloud, loop, log, state_dir)
+        finally:
+            asyncio.run_coroutine_threadsafe(_stop(cloud), loop).result(START_SECONDS)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _stop(cloud: Cloud) -> None:
+    await cloud.stop()
+    # moto's state is one for the whole process: the next cloud begins with empty queues.
+    cloud.aws.reset()
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[LocalCloud]:
+    """Shared by all tests of a session: keep to an organization of your own, and mend what you break."""
+    with tempfile.TemporaryDirectory(prefix="navplane-test-") as directory, running_cloud(Path(directory)) as running:
+        yield running
