@@ -51,9 +51,19 @@ def document() -> dict[str, Any]:
     app.description = DESCRIPTION
     described = app.openapi()
     schemas = described["components"]["schemas"]
+    _drop_validation_errors(described["paths"], schemas)
     described_problem = problem.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(described_problem.pop("$defs"), Problem=described_problem)
     return described
+
+
+def _drop_validation_errors(paths: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """FastAPI describes a shape of its own for parameters that can't be parsed; we answer 404 or a problem in its place."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for operation in (operation for methods in paths.values() for operation in methods.values()):
+        if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+            del operation["responses"]["422"]
 
 
 if __name__ == "__main__":

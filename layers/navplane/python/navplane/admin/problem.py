@@ -96,9 +96,9 @@ async def of_routing(request: Request, error: Exception) -> JSONResponse:
     """What Starlette and FastAPI refuse by themselves: an unknown path, a wrong method, a body that can't be parsed."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return await of_ours(request, UnknownEndpoint(f"There is no {request.method} {_shown(request.url.path)} here."))
+        return await of_ours(request, UnknownEndpoint("There is nothing at this path."))
     if error.status_code == 405:
-        refused = MethodNotAllowed(f"{_shown(request.url.path)} does not take {request.method}.")
+        refused = MethodNotAllowed("This path does not take this method; the Allow header says which it takes.")
         return response(refused, request_id=request.state.request_id, headers=error.headers)
     return await of_ours(request, InvalidJSON("The body is not JSON."))
 
@@ -119,7 +119,3 @@ async def of_validation(request: Request, error: Exception) -> JSONResponse:
 
 def _field(location: Sequence[object]) -> str:
     return ".".join(str(part) if isinstance(part, int) or FIELD_NAME.fullmatch(str(part)) else "?" for part in location)
-
-
-def _shown(path: str) -> str:
-    return path if path.isprintable() and len(path) <= 200 else "this path"

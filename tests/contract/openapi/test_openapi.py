@@ -1,0 +1,116 @@
+"""The admin API's description: as committed, valid, complete, and true to what the functions serve."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from navplane.admin import health, openapi, organizations, provider_keys, provider_settings, providers, requests
+from navplane.admin.openapi import ROUTERS, document, rendered
+from openapi_spec_validator import validate
+
+ROOT = Path(__file__).parents[3]
+SNAPSHOT = ROOT / "docs/reference/openapi.json"
+DOCUMENT = document()
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+PUBLIC = {"GET /health", "GET /ready", "GET /admin/openapi.json"}
+SERVED_BY = {
+    "AdminTenancyFunction": (organizations.router, openapi.router),
+    "AdminPoliciesFunction": (provider_settings.router, providers.router),
+    "AdminProviderKeysFunction": (provider_keys.router, health.router),
+    "AdminAnalyticsFunction": (requests.router,),
+}
+
+
+def test_the_committed_description_is_the_one_that_is_served() -> None:
+    assert SNAPSHOT.read_text() == rendered(), "python -m navplane.admin.openapi > docs/reference/openapi.json"
+
+
+def test_it_is_a_valid_openapi_document() -> None:
+    validate(json.loads(rendered()))
+
+
+def test_the_api_is_what_was_agreed() -> None:
+    assert set(OPERATIONS) == PUBLIC | {
+        "GET /admin/orgs",
+        "POST /admin/orgs",
+        "GET /admin/orgs/{org_id}",
+        "PUT /admin/orgs/{org_id}",
+        "DELETE /admin/orgs/{org_id}",
+        "PUT /admin/orgs/{org_id}/enabled",
+        "POST /admin/orgs/{org_id}/rotate-key",
+        "GET /admin/orgs/{org_id}/provider-keys",
+        "POST /admin/orgs/{org_id}/provider-keys",
+        "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
+        "GET /admin/orgs/{org_id}/provider-settings",
+        "PUT /admin/orgs/{org_id}/provider-settings",
+        "GET /admin/orgs/{org_id}/requests",
+        "GET /providers",
+    }
+
+
+def test_every_router_belongs_to_exactly_one_function() -> None:
+    assert sorted(map(id, ROUTERS)) == sorted(id(router) for routers in SERVED_BY.values() for router in routers)
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_every_operation_says_what_it_does_and_how_it_fails(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert operation["summary"]
+    assert operation["operationId"]
+    if name in PUBLIC:
+        assert "security" not in operation
+        return
+    assert operation["security"] == [{"access_token": []}]
+    assert {"401", "403", "500", "503"} <= set(operation["responses"])
+    assert ("{" not in name) or "404" in operation["responses"]
+    for status, answer in operation["responses"].items():
+        if int(status) >= 400:
+            assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_fastapis_own_error_shape_is_nowhere() -> None:
+    assert "HTTPValidationError" not in rendered()
+    assert "detail" in DOCUMENT["components"]["schemas"]["Problem"]["properties"]
+
+
+def test_no_answer_has_a_field_that_could_hold_a_secret_but_the_one_that_shows_a_new_key() -> None:
+    shown = {
+        f"{name}.{field}"
+        for name, schema in answer_schemas().items()
+        for field in schema.get("properties", {})
+        if re.search("api_key$|secret|sealed|digest|token$|password", field)
+    }
+    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key"}
+
+
+def answer_schemas() -> dict[str, Any]:
+    """The schemas that nobody sends: those of bodies refuse fields they don't know, and so can be told apart."""
+    schemas: dict[str, Any] = DOCUMENT["components"]["schemas"]
+    return {name: schema for name, schema in schemas.items() if schema.get("additionalProperties") is not False}
+
+
+@pytest.mark.parametrize("function", sorted(SERVED_BY))
+def test_the_template_routes_to_each_function_what_it_serves(function: str) -> None:
+    served = {
+        f"{method} {route.path}"
+        for router in SERVED_BY[function]
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    assert routed_to(function) - {"ANY /admin/{proxy+}"} == served
+
+
+def routed_to(function: str) -> set[str]:
+    """The HTTP API's events of one function, read from the template's text: its tags are CloudFormation's own."""
+    text = (ROOT / "template.yaml").read_text()
+    section = re.split(r"\n  (?=\S)", text.split(f"\n  {function}:\n", 1)[1], maxsplit=1)[0]
+    events = re.findall(r"Method: (\w+), Path: (?:'([^']+)'|([^ ,}]+))", section)
+    return {f"{method} {quoted or plain}" for method, quoted, plain in events}
