@@ -105,6 +105,8 @@ class EmbeddedPostgres:
             end_orphans(self.place.data)
             if not self.place.data.exists():
                 self._initialise()
+            elif not self._beside(".password").exists():
+                raise RuntimeError(f"{self._beside('.password')} is gone, and with it the way in. `make reset` starts afresh.")
             self._process = self._launch()
             self._await_ready()
         except BaseException:

@@ -13,6 +13,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from navplane_local.postgres_orphans import end_orphans
+
 POSTGRES_UID = 55432
 # Kept across restarts, and reachable by everyone; what is made there is checked to be ours.
 REACHABLE = Path("/var/tmp")  # noqa: S108
@@ -62,6 +64,10 @@ def _data(data_dir: Path, home: Path, *, reachable: bool) -> Path:
         return data_dir.readlink()
     if reachable:
         return data_dir.parent.resolve() / data_dir.name
+    if (home / "data").exists():
+        # Whoever removed the link removed the password with it: this is what a deleted checkout or `.navplane` left behind.
+        end_orphans(home / "data")
+        shutil.rmtree(home / "data")
     data_dir.symlink_to(_owned(home) / "data")
     return home / "data"
 

@@ -1,6 +1,7 @@
 """The embedded Postgres: who may connect, what survives, and that nothing is left behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,3 +132,28 @@ def test_started_by_root_it_runs_as_another_user_also_where_that_user_cannot_go(
     finally:
         server.wipe()
     assert os.listdir(hidden) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must put the data elsewhere")
+def test_what_a_deleted_directory_left_elsewhere_is_not_taken_for_the_new_ones_data(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    for _ in range(2):
+        hidden.mkdir(mode=0o700)
+        server = EmbeddedPostgres(hidden / "postgres", durable=False)
+        server.start()
+        with server.connect() as connection:
+            assert connection.run("SELECT to_regclass('public.kept')") == [[None]]
+            connection.run("CREATE TABLE kept ()")
+        server.stop()
+        shutil.rmtree(hidden)
+    hidden.mkdir()
+    EmbeddedPostgres(hidden / "postgres").wipe()
+    assert not server.place.home.exists()
+
+
+def test_a_lost_password_says_what_to_do(server: EmbeddedPostgres) -> None:
+    server.start()
+    server.stop()
+    server.data_dir.with_name("postgres.password").unlink()
+    with pytest.raises(RuntimeError, match="make reset"):
+        server.start()
