@@ -66,12 +66,14 @@ class PostgresMessages:
         with self._connections.connection() as db:
             rows = db.run(
                 """
+                WITH next AS MATERIALIZED (
+                    SELECT id FROM public.usage_queue
+                     WHERE visible_at <= now() AND dead_reason IS NULL
+                     ORDER BY visible_at LIMIT :limit FOR UPDATE SKIP LOCKED
+                )
                 UPDATE public.usage_queue AS q
                    SET visible_at = now() + make_interval(secs => :hidden), deliveries = deliveries + 1
-                  FROM (SELECT id FROM public.usage_queue
-                         WHERE visible_at <= now() AND dead_reason IS NULL
-                         ORDER BY visible_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS next
-                 WHERE q.id = next.id
+                  FROM next WHERE q.id = next.id
              RETURNING q.id, q.body
                 """,
                 hidden=VISIBILITY_SECONDS,
