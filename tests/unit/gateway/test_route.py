@@ -1,0 +1,166 @@
+"""From a path to an operation."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
+from navplane.gateway.route import check_query, find_route, guess_dialect
+from navplane.model.usage import Endpoint
+from navplane.upstream.provider import Dialect
+
+VERSION = ((b"anthropic-version", b"2023-06-01"),)
+
+
+@pytest.mark.parametrize("spelling", ["/v1/", "/", "/v1/v1/"])
+@pytest.mark.parametrize(
+    ("name", "method", "endpoint", "dialect"),
+    [
+        ("chat/completions", "POST", Endpoint.CHAT_COMPLETIONS, Dialect.OPENAI),
+        ("responses", "POST", Endpoint.RESPONSES, Dialect.OPENAI),
+        ("embeddings", "POST", Endpoint.EMBEDDINGS, Dialect.OPENAI),
+        ("messages", "POST", Endpoint.MESSAGES, Dialect.ANTHROPIC),
+        ("messages/count_tokens", "POST", Endpoint.COUNT_TOKENS, Dialect.ANTHROPIC),
+    ],
+)
+def test_all_spellings_are_one_operation(spelling: str, name: str, method: str, endpoint: Endpoint, dialect: Dialect) -> None:
+    route = find_route(method, (spelling + name).encode(), ())
+    assert (route.endpoint, route.dialect, route.provider) == (endpoint, dialect, None)
+
+
+@pytest.mark.parametrize("path", [b"/v1/models", b"/models", b"/v1/v1/models"])
+def test_models_are_anthropics_where_its_version_is_sent(path: bytes) -> None:
+    ours, theirs = find_route("GET", path, ()), find_route("GET", path, VERSION)
+    assert ours.provider is not None
+    assert theirs.provider is not None
+    assert (ours.provider.name, theirs.provider.name) == ("openai", "anthropic")
+    assert (ours.dialect, theirs.dialect) == (Dialect.OPENAI, Dialect.ANTHROPIC)
+
+
+@pytest.mark.parametrize(
+    ("path", "provider"),
+    [("/openai/v1/chat/completions", "openai"), ("/anthropic/v1/messages", "anthropic"), ("/openai/v1/models", "openai")],
+)
+def test_prefix_pins_the_provider(path: str, provider: str) -> None:
+    route = find_route("GET" if path.endswith("models") else "POST", path.encode(), VERSION)
+    assert route.provider is not None
+    assert route.provider.name == provider
+
+
+UNKNOWN = [
+    "/",
+    "/v1",
+    "/v1/",
+    "/v1/chat/completions/",
+    "/v1/chat",
+    "/v2/chat/completions",
+    "/V1/chat/completions",
+    "/openai/v1/messages",
+    "/anthropic/v1/chat/completions",
+    "/openai/chat/completions",
+    "/v1/v1/v1/messages",
+    "/v1/files",
+    "/v1/messages/batches",
+    "/evil/v1/chat/completions",
+    "/admin/orgs",
+    "/.well-known/x",
+]
+
+
+@pytest.mark.parametrize("path", UNKNOWN)
+def test_other_paths_are_unknown(path: str) -> None:
+    with pytest.raises(UnknownEndpoint):
+        find_route("POST", path.encode(), ())
+
+
+TRICKS = [
+    b"",
+    b"v1/messages",
+    b"//evil.example/v1/messages",
+    b"/v1//messages",
+    b"/v1/messages//",
+    b"/@evil.example/v1/messages",
+    b"/v1/messages@evil.example",
+    b"http://evil.example/v1/messages",
+    b"/v1\\messages",
+    b"/\\evil.example",
+    b"/v1/../admin",
+    b"/v1/..",
+    b"/..",
+    b"/./v1/messages",
+    b"/v1/%2e%2e/messages",
+    b"/v1/messages%2fcount_tokens",
+    b"/v1/%6dessages",
+    b"/v1/messages%00",
+    b"/v1/messages\x00",
+    b"/v1/messages#x",
+    b"/v1/messages;x=1",
+    b"/v1/messages?x",
+    b"/v1/m\xc3\xa9ssages",
+    b"/v1/ messages",
+    b"/v1/messages\r\n",
+    b"/v1/messages\t",
+    b"*",
+]
+
+
+@pytest.mark.parametrize("path", TRICKS)
+def test_path_that_two_parsers_could_read_differently_is_refused(path: bytes) -> None:
+    with pytest.raises(BadPath):
+        find_route("POST", path, ())
+
+
+@given(st.binary(max_size=40))
+def test_no_path_leads_anywhere_but_to_the_table(path: bytes) -> None:
+    with pytest.raises((BadPath, UnknownEndpoint)):
+        find_route("POST", b"/v1/" + path if path else b"/", ())
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "CONNECT", "post"])
+def test_other_methods_are_not_allowed(method: str) -> None:
+    with pytest.raises(MethodNotAllowed):
+        find_route(method, b"/v1/messages", ())
+
+
+@pytest.mark.parametrize("query", [b"", b"beta=true", b"limit=20&after_id=model_1", b"a=%20b", b"monkey=1", b"keys=1"])
+def test_plain_queries_pass(query: bytes) -> None:
+    check_query(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"key=x",
+        b"a=1&key=x",
+        b"KEY=x",
+        b"%6bey=x",
+        b"api_key=x",
+        b"api-key=x",
+        b"a;key=x",
+        b"key",
+        b"access_token=x",
+        b"+key=x",
+    ],
+)
+def test_credentials_in_queries_are_refused(query: bytes) -> None:
+    with pytest.raises(BadQuery):
+        check_query(query)
+
+
+@pytest.mark.parametrize("query", [b"a=#b", b"a=\x00", b"a= b", b"a=\r\n", b"\xff"])
+def test_queries_with_stray_characters_are_refused(query: bytes) -> None:
+    with pytest.raises(BadQuery):
+        check_query(query)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "dialect"),
+    [
+        (b"/v1/nothing", (), Dialect.OPENAI),
+        (b"/v1/nothing", VERSION, Dialect.ANTHROPIC),
+        (b"/v1/messages/batches", (), Dialect.ANTHROPIC),
+        (b"/anthropic/v1/nothing", (), Dialect.ANTHROPIC),
+        (b"/openai/v1/nothing", VERSION, Dialect.OPENAI),
+    ],
+)
+def test_dialect_of_an_unknown_path_is_guessed(path: bytes, headers: tuple[tuple[bytes, bytes], ...], dialect: Dialect) -> None:
+    assert guess_dialect(path, headers) is dialect
