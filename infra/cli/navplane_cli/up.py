@@ -79,8 +79,9 @@ async def _serve(cloud: LocalCloud, stop: asyncio.Event, began: float) -> None:
         return
     start.result()
     try:
+        dev_env.write(cloud.state.dev_env, _values(cloud))
         _announce(cloud, time.monotonic() - began)
-        await _keep_dev_env(cloud, stopping)
+        await _renew_dev_env(cloud, stopping)
     finally:
         cloud.state.dev_env.unlink(missing_ok=True)
         typer.echo("\nstopping: finishing what is under way and writing down what is queued")
@@ -88,11 +89,10 @@ async def _serve(cloud: LocalCloud, stop: asyncio.Event, began: float) -> None:
         typer.echo("stopped")
 
 
-async def _keep_dev_env(cloud: LocalCloud, stopping: "asyncio.Task[bool]") -> None:
+async def _renew_dev_env(cloud: LocalCloud, stopping: "asyncio.Task[bool]") -> None:
     """The token in it lives less than a day: it is written anew in good time, until the stop."""
-    while not stopping.done():
+    while not (await asyncio.wait((stopping,), timeout=TOKEN_RENEWAL_SECONDS))[0]:
         dev_env.write(cloud.state.dev_env, _values(cloud))
-        await asyncio.wait((stopping,), timeout=TOKEN_RENEWAL_SECONDS)
 
 
 def _values(cloud: LocalCloud) -> dict[str, str]:

@@ -93,6 +93,8 @@ class LocalCloud:
             self.state.take()
             self._stops.callback(self.state.release)
             self._stops.callback(self._threads.shutdown)
+            # Left behind by a run that was killed: nobody may take this one for ready.
+            self.state.dev_env.unlink(missing_ok=True)
             await self._start(report)
         except BaseException:
             await self.stop()
