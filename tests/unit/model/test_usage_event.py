@@ -6,7 +6,7 @@ from dataclasses import fields
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from navplane.model.usage import Outcome, UsageQuality
 from navplane.model.usage_event import MalformedEvent, UsageEvent
@@ -71,6 +71,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from(("v", *WIRE_FIELDS)), value=json_values)
 def test_a_field_of_any_shape_is_an_event_or_malformed_and_nothing_else(name: str, value: object) -> None:
     wire = json.loads(usage_event().to_json()) | {name: value}
