@@ -17,7 +17,10 @@ from typing import Any, TypeVar
 import pytest
 from navplane_local.cloud import CloudOptions
 from navplane_local.cloud import LocalCloud as Cloud
+from navplane_local.database_server import DATABASE, EmbeddedServer
 from navplane_local.listener import bind
+from navplane_local.resolver import REGION
+from pg8000.native import Connection
 
 START_SECONDS = 120
 Result = TypeVar("Result")
@@ -82,6 +85,20 @@ class LocalCloud:
         finally:
             self._cloud.database.start(self._cloud.state.secrets().passwords)
 
+    def superuser(self) -> Connection:
+        """Beyond grants and row-level security: to arrange and to look. Close it yourself."""
+        server = self._cloud.database
+        assert isinstance(server, EmbeddedServer)
+        return server.postgres.connect(DATABASE)
+
+    def aws_variables(self) -> dict[str, str]:
+        """What points a process's boto3 at the emulated AWS."""
+        return self._cloud.aws.variables() | {"AWS_DEFAULT_REGION": REGION}
+
+    @property
+    def queue_url(self) -> str:
+        return self._cloud.stack.functions["ProxyFunction"].environment["QUEUE_URL"]
+
     async def _kill(self, function: str) -> int:
         environments = self._cloud.harness.environments(function)
         for environment in environments:
@@ -118,8 +135,6 @@ def running_cloud(state_dir: Path, **options: Any) -> Iterator[LocalCloud]:
 
 async def _stop(cloud: Cloud) -> None:
     await cloud.stop()
-    # moto's state is one for the whole process: the next cloud begins with empty queues.
-    cloud.aws.reset()
     await asyncio.get_running_loop().shutdown_default_executor()
 
 

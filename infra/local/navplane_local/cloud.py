@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,7 @@ class LocalCloud:
             else EmbeddedServer(self.state.postgres, durable=options.durable, tcp_port=options.postgres_port)
         )
         self._secrets = Secrets()
+        self._resources: Mapping[str, str] = {}
         self._queues: Mapping[str, SqsQueue] = {}
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="local-cloud")
         # What is started says here how it is stopped; the last one goes first.
@@ -123,6 +125,8 @@ class LocalCloud:
     async def _start_aws(self) -> None:
         self._stops.push_async_callback(self._in_thread, self.aws.stop)
         await self._in_thread(self.aws.start)
+        if self._options.kek_provider == "aws_kms":
+            self._resources = await self._in_thread(self.aws.create_key)
 
     async def _start_behind(self) -> None:
         from navplane_local.demo_upstream.app import DemoUpstream
@@ -146,7 +150,13 @@ class LocalCloud:
             kek=self.state.kek(),
         )
         self.stack = stack_builder.build(
-            template.load(ROOT / "template.yaml"), root=ROOT, aws_endpoint=self.aws.endpoint, parameters=values.parameters()
+            template.load(ROOT / "template.yaml"),
+            root=ROOT,
+            aws_endpoint=self.aws.endpoint,
+            # moto's state is one for the whole process, which may run several local clouds.
+            suffix=f"-{secrets.token_hex(4)}",
+            parameters=values.parameters(),
+            resources=self._resources,
         )
         self.harness = Harness(self.stack, variables=values.variables, log=self._options.log, freezes=self._options.freezes)
         self._stops.push_async_callback(self._keep_undelivered)

@@ -40,12 +40,6 @@ class AwsEmulation:
         if server is not None:
             server.stop()
 
-    def reset(self) -> None:
-        """Forget everything: the state is moto's own, one for the whole process."""
-        from moto.moto_api._internal.models import moto_api_backend
-
-        moto_api_backend.reset()
-
     def variables(self) -> dict[str, str]:
         """What points a function's boto3 here, and nowhere else."""
         return {
@@ -67,6 +61,11 @@ class AwsEmulation:
         )
         config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10, max_pool_connections=20)
         return session.client(service, endpoint_url=self.endpoint, config=config)
+
+    def create_key(self) -> dict[str, str]:
+        """A KMS key; what Ref and GetAtt give for the template's KekKey."""
+        key = self.client("kms").create_key()["KeyMetadata"]
+        return {"KekKey": key["KeyId"], "KekKey.Arn": key["Arn"]}
 
     def create_queues(self, queues: Mapping[str, Queue]) -> dict[str, SqsQueue]:
         """By logical id. A queue comes after the one that takes its dead letters."""

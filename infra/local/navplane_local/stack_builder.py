@@ -14,27 +14,23 @@ LAYER = "AWS::Serverless::LayerVersion"
 HTTP_API = "AWS::Serverless::HttpApi"
 REST_API = "AWS::Serverless::Api"
 QUEUE = "AWS::SQS::Queue"
-KEY = "AWS::KMS::Key"
 DEFAULT_CONCURRENCY = 10
 UNIT_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 
 
-def local_resources(template: Template, *, aws_endpoint: str) -> dict[str, str]:
-    """The closed table: what Ref and GetAtt give for the resources that exist locally. `aws_endpoint` serves the queues."""
+def local_resources(template: Template, *, aws_endpoint: str, suffix: str = "") -> dict[str, str]:
+    """The closed table: what Ref and GetAtt give for the resources that exist locally. `aws_endpoint` serves the queues,
+    whose names end with `suffix`, as CloudFormation's do."""
     table: dict[str, str] = {}
     for logical_id, resource in template["Resources"].items():
-        kind, properties = resource.get("Type"), resource.get("Properties", {})
+        kind = resource.get("Type")
         if kind == QUEUE:
-            name = properties.get("QueueName", logical_id)
-            name = name if isinstance(name, str) else logical_id
+            name = f"{logical_id}{suffix}"
             table[logical_id] = f"{aws_endpoint}/{ACCOUNT_ID}/{name}"
             table[f"{logical_id}.Arn"], table[f"{logical_id}.QueueName"] = queue_arn(name), name
         elif kind == FUNCTION:
             table[logical_id] = logical_id
             table[f"{logical_id}.Arn"] = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{logical_id}"
-        elif kind == KEY:
-            table[logical_id] = f"alias/{logical_id}"
-            table[f"{logical_id}.Arn"] = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:alias/{logical_id}"
         elif kind in (LAYER, HTTP_API, REST_API):
             table[logical_id] = logical_id
     return table
@@ -45,12 +41,13 @@ def build(
     *,
     root: Path,
     aws_endpoint: str,
+    suffix: str = "",
     parameters: Mapping[str, str],
     resources: Mapping[str, str] | None = None,
 ) -> Stack:
     """Raise TemplateError, naming the path, for what the local cloud can't do. `root` is where the template lies;
     `resources` adds to the closed table, or replaces some of it."""
-    table = local_resources(template, aws_endpoint=aws_endpoint) | dict(resources or {})
+    table = local_resources(template, aws_endpoint=aws_endpoint, suffix=suffix) | dict(resources or {})
     return _Builder(template, root, Resolver(template, parameters=parameters, resources=table)).stack()
 
 
@@ -166,8 +163,8 @@ class _Builder:
         )
 
     def _queue_named(self, arn: str | None, path: str) -> str:
-        for name, properties, where in self._of_type(QUEUE):
-            if arn == queue_arn(self._get(properties, where, "QueueName", name)):
+        for name, _, where in self._of_type(QUEUE):
+            if arn == queue_arn(self._physical_name(name, where)):
                 return name
         raise TemplateError(path, f"{arn} is not a queue of this template")
 
@@ -185,12 +182,16 @@ class _Builder:
         target = redrive.get("deadLetterTargetArn")
         return Queue(
             logical_id=logical_id,
-            name=self._get(properties, path, "QueueName", logical_id),
+            name=self._physical_name(logical_id, path),
             visibility_seconds=int(self._get(properties, path, "VisibilityTimeout", 30)),
             retention_seconds=int(self._get(properties, path, "MessageRetentionPeriod", 345600)),
             dead_letter_queue=self._queue_named(target, f"{path}.RedrivePolicy") if target else None,
             max_receive_count=int(redrive["maxReceiveCount"]) if target else None,
         )
+
+    def _physical_name(self, logical_id: str, path: str) -> str:
+        """CloudFormation's, not the template's: two stacks in one account must not meet."""
+        return str(self._resolver.resolve({"Fn::GetAtt": [logical_id, "QueueName"]}, path))
 
     def _rest_api(self, logical_id: str, properties: Mapping[str, Any], path: str) -> RestApi:
         types = self._get(properties, path, "BinaryMediaTypes", [])

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 from navplane_local import stack_builder, template
@@ -77,6 +78,7 @@ async def small_cloud(*, freezes: bool = False, idle_seconds: float = 60) -> Asy
             template.load(HERE / "template.yaml"),
             root=HERE,
             aws_endpoint="http://127.0.0.1:9",
+            suffix=f"-{uuid4().hex[:8]}",
             parameters={"Sink": f"{folder}/sink"},
         )
         harness = Harness(

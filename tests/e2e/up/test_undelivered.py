@@ -12,9 +12,10 @@ from navplane_local.stack import Queue
 
 from tests.support.local_cloud import LocalCloud, running_cloud
 
-QUEUE = Queue(
-    logical_id="Q", name="Q", visibility_seconds=30, retention_seconds=60, dead_letter_queue=None, max_receive_count=None
-)
+
+def a_queue(name: str) -> dict[str, Queue]:
+    settings = {"visibility_seconds": 30, "retention_seconds": 60}
+    return {"Q": Queue(logical_id="Q", name=name, dead_letter_queue=None, max_receive_count=None, **settings)}
 
 
 def call(cloud: LocalCloud) -> str:
@@ -57,16 +58,14 @@ def test_kept_messages_stay_on_disk_until_a_stop_knows_better(tmp_path: Path) ->
     aws = AwsEmulation()
     aws.start()
     try:
-        queues = aws.create_queues({"Q": QUEUE})
+        queues = aws.create_queues(a_queue("first"))
         queues["Q"].send("one")
         assert undelivered.keep(tmp_path, queues) == 1
-        aws.reset()
-        queues = aws.create_queues({"Q": QUEUE})
+        queues = aws.create_queues(a_queue("second"))
         assert undelivered.replay(tmp_path, queues) == 1
         assert len(list(tmp_path.iterdir())) == 1
         queues["Q"].delete(queues["Q"].receive(10))
         assert undelivered.keep(tmp_path, queues) == 0
         assert list(tmp_path.iterdir()) == []
     finally:
-        aws.reset()
         aws.stop()
