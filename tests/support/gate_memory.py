@@ -59,11 +59,13 @@ class MemoryGate:
     """Safe to use from many threads; every method is one atomic step."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._organizations: dict[UUID, OrganizationItem] = {}
         self._keys: dict[bytes, KeyItem] = {}
         self._reservations: dict[RequestId, Reservation] = {}
+        # What was asked, in order.
         self.asks: list[Ask] = []
+        self.standings: list[Sequence[Caller]] = []
 
     # -- seeding ---------------------------------------------------------------------------------------------------------
 
@@ -131,6 +133,11 @@ class MemoryGate:
         with self._lock:
             return [id_ for id_, reservation in self._reservations.items() if reservation.state is State.RESERVED]
 
+    def wait_for_standings(self, count: int, *, seconds: float = 10.0) -> None:
+        """Until `standing` was asked so many times; AssertionError when it is not."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: len(self.standings) >= count, seconds), "standing was not asked"
+
     # -- the Protocol ----------------------------------------------------------------------------------------------------
 
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
@@ -150,6 +157,8 @@ class MemoryGate:
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
         with self._lock:
+            self.standings.append(callers)
+            self._lock.notify_all()
             return [self._standing(caller, now) for caller in callers]
 
     def settle(self, request_id: RequestId, charge: Charge, now: datetime) -> None:

@@ -29,7 +29,7 @@ from tests.support.request_log_memory import MemoryRequestLog
 
 KEK = LocalKek(bytes(range(32)))
 PROVIDER_SECRET = "sk-canary-7f3a9c51d2e84b60"
-MAX_BODY_BYTES = 1 << 20
+MAX_BODY_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,8 @@ def add_tenant(gate: MemoryGate, *, stream_usage: StreamUsage = StreamUsage.INJE
 
 
 class GatewayServer:
-    """A context manager. `providers` maps a provider's name to the URL that takes its place."""
+    """A context manager; `app` can be called without entering it. `providers` maps a provider's name to the URL that takes its
+    place."""
 
     def __init__(
         self,
@@ -81,7 +82,12 @@ class GatewayServer:
             max_body_bytes=MAX_BODY_BYTES,
             limits=limits,
         )
-        self._server = HostedApp(self.app)
+        self._hosted: HostedApp | None = None
+
+    @property
+    def _server(self) -> "HostedApp":
+        assert self._hosted is not None, "the gateway was not started"
+        return self._hosted
 
     @property
     def url(self) -> str:
@@ -98,7 +104,8 @@ class GatewayServer:
         return httpx2.Client(base_url=self.url, trust_env=False, timeout=20, **options)
 
     def __enter__(self) -> Self:
-        self._server.start()
+        self._hosted = HostedApp(self.app)
+        self._hosted.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

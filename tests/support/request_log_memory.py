@@ -1,6 +1,7 @@
 """A request log in memory: keeps what was published, in order."""
 
 import threading
+from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
 from navplane.model.usage_event import UsageEvent
@@ -28,9 +29,16 @@ class MemoryRequestLog:
         if not self.available:
             raise DependencyUnavailable("The queue is away.")
 
-    def wait_for(self, count: int, *, seconds: float = 10.0) -> list[UsageEvent]:
-        """The first `count` events, once they are there; AssertionError when they don't come."""
+    def of(self, org_id: UUID | None) -> list[UsageEvent]:
+        return [event for event in self.events if event.org_id == org_id]
+
+    def wait_for(self, count: int, *, org_id: UUID | None = None, seconds: float = 10.0) -> list[UsageEvent]:
+        """The first `count` events (of one organization), once they are there; AssertionError when they don't come."""
+
+        def found() -> list[UsageEvent]:
+            return [event for event in self._events if org_id is None or event.org_id == org_id]
+
         with self._changed:
-            arrived = self._changed.wait_for(lambda: len(self._events) >= count, timeout=seconds)
-            assert arrived, f"{len(self._events)} of {count} usage events were published"
-            return list(self._events[:count])
+            arrived = self._changed.wait_for(lambda: len(found()) >= count, timeout=seconds)
+            assert arrived, f"{len(found())} of {count} usage events were published"
+            return found()[:count]
