@@ -167,7 +167,8 @@ class UpstreamClient:
                 return await session.request(
                     request.method,
                     url,
-                    headers=CIMultiDict((name.decode("ascii"), value.decode()) for name, value in request.headers),
+                    # In lower case: aiohttp would let `X-A` replace `x-a` where it keeps two that are spelled alike.
+                    headers=CIMultiDict((name.decode("ascii").lower(), value.decode()) for name, value in request.headers),
                     data=_payload(request.body),
                     allow_redirects=False,
                 )
