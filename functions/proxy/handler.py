@@ -2,13 +2,12 @@
 
 from navplane import wiring
 from navplane.config import ProxySettings
-from navplane.gate.gate_postgres import PostgresGate
 from navplane.gateway.app import GATE_THREADS, Gateway
 from navplane.upstream.client import UpstreamClient
 
 settings = ProxySettings.from_env()
 app = Gateway(
-    gate=PostgresGate(wiring.database(settings.database, size=GATE_THREADS)),
+    gate=wiring.late_gate(settings.database, connections=GATE_THREADS),
     keys=wiring.kek_unwrapper(settings.kek),
     upstream=UpstreamClient(wiring.origins(settings.upstream)),
     request_log=wiring.request_log(settings.queue_url),

@@ -54,8 +54,8 @@ class Up:
 
     def rows(self) -> list[str]:
         """The request ids of the demo organization, newest first."""
-        (demo,) = self.admin("/admin/orgs")["items"]
-        return [row["request_id"] for row in self.admin(f"/admin/orgs/{demo['id']}/requests?limit=100")["items"]]
+        (demo,) = self.admin("/orgs")["items"]
+        return [row["request_id"] for row in self.admin(f"/orgs/{demo['id']}/requests?limit=100")["items"]]
 
     def _wait_until_ready(self) -> dict[str, str]:
         deadline = time.monotonic() + START_SECONDS

@@ -17,7 +17,7 @@ class Admin:
     @classmethod
     def of_the_only_organization(cls, *, url: str, token: str) -> Self:
         """The one that a new NavPlane is seeded with."""
-        [organization] = _call("GET", f"{url}/admin/orgs", token)["items"]
+        [organization] = _call("GET", f"{url}/orgs", token)["items"]
         return cls(url=url, token=token, org_id=organization["id"])
 
     def rotate_key(self) -> str:
@@ -32,7 +32,7 @@ class Admin:
         return list(self._call("GET", "requests", params={"limit": 100})["items"])
 
     def _call(self, method: str, what: str, **options: Any) -> dict[str, Any]:
-        return _call(method, f"{self.url}/admin/orgs/{self.org_id}/{what}", self.token, **options)
+        return _call(method, f"{self.url}/orgs/{self.org_id}/{what}", self.token, **options)
 
 
 def _call(method: str, url: str, token: str, **options: Any) -> dict[str, Any]:

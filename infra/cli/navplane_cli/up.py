@@ -99,7 +99,7 @@ def _values(cloud: LocalCloud) -> dict[str, str]:
     return {
         "NAVPLANE_BASE_URL": cloud.base_url,
         "NAVPLANE_API_KEY": cloud.demo.api_key,
-        "NAVPLANE_ADMIN_URL": cloud.base_url,
+        "NAVPLANE_ADMIN_URL": f"{cloud.base_url}/admin",
         "NAVPLANE_ADMIN_TOKEN": cloud.admin_token(),
         "NAVPLANE_DATABASE_URL": cloud.database.url(),
     }

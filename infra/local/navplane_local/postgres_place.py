@@ -1,7 +1,7 @@
 """Where the embedded Postgres lives and as whom it runs.
 
 Postgres refuses to run as root. Started by root it runs as an OS user of its own, which needs no entry in /etc/passwd; what
-that user can't reach (a checkout below /root, a 0700 directory) goes to one fixed directory in /var/tmp instead.
+that user can't reach (a checkout in a home directory, a 0700 directory) goes to one fixed directory in /var/tmp instead.
 """
 
 import hashlib

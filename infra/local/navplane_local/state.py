@@ -54,8 +54,11 @@ class StateDirectory:
 
     def take(self) -> Self:
         """Raise AlreadyUp, naming who has it. The lock goes with the process, however that ends."""
-        for directory in (self.path, self.undelivered, self.logs):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.mkdir(parents=True, exist_ok=True)
+        # Postgres may run as a user of its own, who must get through to its data; what is secret is 0600 by itself.
+        self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        for directory in (self.undelivered, self.logs):
+            directory.mkdir(exist_ok=True, mode=0o700)
         lock = (self.path / "lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

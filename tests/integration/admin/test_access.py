@@ -19,7 +19,7 @@ from navplane_local.issuer import Issuer
 from tests.support.http_script import Answer, serving
 from tests.support.postgres import TestDatabase
 
-PUBLIC = {("GET", "/health"), ("GET", "/ready"), ("GET", "/admin/openapi.json")}
+PUBLIC = {("GET", "/health"), ("GET", "/ready"), ("GET", "/providers"), ("GET", "/admin/openapi.json")}
 DESCRIBED = [(method.upper(), path) for path, methods in document()["paths"].items() for method in methods]
 GUARDED = [operation for operation in DESCRIBED if operation not in PUBLIC]
 

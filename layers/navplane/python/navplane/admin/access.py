@@ -28,7 +28,6 @@ class Permission(StrEnum):
     ORGANIZATION_ENABLE = "organization:enable"
     ORGANIZATION_DELETE = "organization:delete"
     API_KEY_ROTATE = "api_key:rotate"
-    PROVIDER_LIST = "provider:list"
     PROVIDER_KEY_LIST = "provider_key:list"
     PROVIDER_KEY_CREATE = "provider_key:create"
     PROVIDER_KEY_DELETE = "provider_key:delete"
