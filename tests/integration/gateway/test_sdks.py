@@ -68,7 +68,7 @@ def test_openai_streams_without_the_usage_chunk_it_did_not_ask_for(
 
 def test_openai_streams_with_the_usage_chunk_it_asked_for(openai_sdk: openai.OpenAI, provider: FakeProvider) -> None:
     provider.script(stream([TEXT, USAGE, DONE]))
-    options = {"include_usage": True}
+    options: Any = {"include_usage": True}
     chunks = list(openai_sdk.chat.completions.create(model="gpt-5", messages=SAY_HI, stream=True, stream_options=options))
     assert chunks[-1].usage.total_tokens == 4
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from navplane.crypto.kek import KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
+    from navplane.gate.gate import Gate
     from navplane.model.provider_key import Secret
     from navplane.queue.request_log import RequestLog
     from navplane.store.database import Database
@@ -43,6 +44,18 @@ def database(settings: DatabaseSettings, *, size: int, timeout_seconds: float = 
         ),
         size=size,
     )
+
+
+def late_gate(settings: DatabaseSettings, *, connections: int) -> "Gate":
+    """The gate in Postgres, made at its first use: importing pg8000 is a fifth of a second."""
+    from navplane.gate.gate_late import LateGate
+
+    def make() -> "Gate":
+        from navplane.gate.gate_postgres import PostgresGate
+
+        return PostgresGate(database(settings, size=connections))
+
+    return LateGate(make)
 
 
 def _password_source(settings: DatabaseSettings) -> "Callable[[], str]":

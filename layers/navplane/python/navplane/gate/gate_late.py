@@ -1,0 +1,40 @@
+"""A gate that is made when it is first asked: what it imports and opens must not be a part of every cold start."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from threading import Lock
+
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Gate, Refusal, RefusalReason
+from navplane.model.ids import RequestId
+
+
+class LateGate:
+    """Stands for the gate that `make` gives. `make` is called once, from the thread that asks first."""
+
+    def __init__(self, make: Callable[[], Gate]) -> None:
+        self._make, self._lock = make, Lock()
+        self._made: Gate | None = None
+
+    def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
+        return self._gate().admit(ask, now)
+
+    def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
+        return self._gate().standing(callers, now)
+
+    def settle(self, request_id: RequestId, charge: Charge, now: datetime) -> None:
+        self._gate().settle(request_id, charge, now)
+
+    def finalize(self, charges: Mapping[RequestId, Charge], now: datetime) -> None:
+        self._gate().finalize(charges, now)
+
+    def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
+        return self._gate().expire(before, limit=limit, now=now)
+
+    def ready(self) -> None:
+        self._gate().ready()
+
+    def _gate(self) -> Gate:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
