@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Charge, Gate
 from navplane.gate.gate_late import LateGate
+
 from tests.support.gate_memory import MemoryGate, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
