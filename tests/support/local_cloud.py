@@ -5,8 +5,11 @@ It runs in this process on a thread's event loop, so that a test can take a part
 """
 
 import asyncio
+import os
+import signal
 import tempfile
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -23,6 +26,7 @@ from navplane_local.resolver import REGION
 from pg8000.native import Connection
 
 START_SECONDS = 120
+LINE_SECONDS = 30
 Result = TypeVar("Result")
 
 
@@ -37,6 +41,13 @@ class Log:
 
     def text(self) -> str:
         return "\n".join(line for _, line in self.lines)
+
+    def wait_for(self, text: str, *, after: int) -> None:
+        """Wait for a line with `text` in it, behind the first `after` lines."""
+        deadline = time.monotonic() + LINE_SECONDS
+        while not any(text in line for _, line in self.lines[after:]):
+            assert time.monotonic() < deadline, f"no function has said {text!r}"
+            time.sleep(0.02)
 
 
 class LocalCloud:
@@ -60,6 +71,23 @@ class LocalCloud:
         """SIGKILL every environment of a function, in the middle of whatever it does. Returns how many."""
         return self._on_loop(self._kill(function))
 
+    def pause(self, function: str) -> list[int]:
+        """For good. Returns the process ids."""
+        pids = self.pids(function)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        return pids
+
+    @contextmanager
+    def paused(self, function: str) -> Iterator[None]:
+        """The processes that a function has now stand still meanwhile."""
+        pids = self.pause(function)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def settle(self, *functions: str) -> None:
         """Wait until no invocation of these is under way, work behind the answer included."""
         self._on_loop(self._cloud.harness.settled(*functions))
@@ -79,17 +107,30 @@ class LocalCloud:
 
     @contextmanager
     def without_postgres(self) -> Iterator[None]:
-        self._cloud.database.stop()
+        self.stop_postgres()
         try:
             yield
         finally:
-            self._cloud.database.start(self._cloud.state.secrets().passwords)
+            self.start_postgres()
+
+    def stop_postgres(self) -> None:
+        self._cloud.database.stop()
+
+    def start_postgres(self) -> None:
+        self._cloud.database.start(self._cloud.state.secrets().passwords)
 
     def superuser(self) -> Connection:
         """Beyond grants and row-level security: to arrange and to look. Close it yourself."""
         server = self._cloud.database
         assert isinstance(server, EmbeddedServer)
         return server.postgres.connect(DATABASE)
+
+    def dump(self) -> str:
+        """Every row of every table, as text."""
+        with self.superuser() as connection:
+            names = connection.run("SELECT quote_ident(tablename) FROM pg_catalog.pg_tables WHERE schemaname = 'public'")
+            rows = [row for (name,) in names for row in connection.run(f"SELECT t::text FROM public.{name} AS t")]
+        return "\n".join(row[0] for row in rows)
 
     def aws_variables(self) -> dict[str, str]:
         """What points a process's boto3 at the emulated AWS."""

@@ -51,13 +51,18 @@ def test_admin_api_says_503_while_postgres_is_down(cloud: LocalCloud, organizati
     assert httpx2.get(url, headers=headers, timeout=60, trust_env=False).status_code == 200
 
 
-def test_rows_of_calls_whose_event_met_a_database_that_was_down_arrive_once_it_is_back(
+def test_rows_of_calls_whose_events_met_a_database_that_was_down_arrive_once_it_is_back(
     cloud: LocalCloud, organization: Organization
 ) -> None:
-    called = [call(cloud, organization).headers["x-navplane-request-id"] for _ in range(3)]
-    cloud.settle("ProxyFunction")
-    with cloud.without_postgres():
-        pass
+    with cloud.paused("RequestLogWriterFunction"):
+        called = [call(cloud, organization).headers["x-navplane-request-id"] for _ in range(3)]
+        cloud.settle("ProxyFunction")
+        said = len(cloud.log.lines)
+        cloud.stop_postgres()
+    try:
+        cloud.log.wait_for("usage.batch_failed", after=said)
+    finally:
+        cloud.start_postgres()
     rows = organization.wait_for_rows(3)
     assert sorted(row["request_id"] for row in rows) == sorted(called)
     assert {row["usage_quality"] for row in rows} == {"exact"}

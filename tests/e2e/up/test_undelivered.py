@@ -1,8 +1,6 @@
 """A stop loses no usage event, even when the writer can't write; and a killed start replays what was kept."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import httpx2
@@ -41,8 +39,7 @@ def row_ids(cloud: LocalCloud) -> list[str]:
 def test_event_the_writer_never_finished_is_kept_at_the_stop_and_becomes_one_row_after_the_next_start(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running_cloud(state, grace_seconds=2) as cloud:
-        for pid in cloud.pids("RequestLogWriterFunction"):
-            os.kill(pid, signal.SIGSTOP)
+        cloud.pause("RequestLogWriterFunction")
         request_id = call(cloud)
         cloud.settle("ProxyFunction")
     (kept,) = (state / "undelivered").iterdir()
