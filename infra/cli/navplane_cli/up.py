@@ -45,6 +45,8 @@ def up(
         asyncio.run(_run(began, port, state_dir, postgres_port, verbose))
     except EXPECTED as exc:
         typer.echo(f"NavPlane did not start: {exc}", err=True)
+        if isinstance(exc, FunctionError | SelfTestFailed):
+            typer.echo(f"The functions' logs are in {state_dir / 'logs'}.", err=True)
         raise typer.Exit(1) from exc
 
 

@@ -28,7 +28,7 @@ from navplane_local.local_values import ADMIN_SUBJECT, AUDIENCE, LocalValues
 from navplane_local.self_test import prove
 from navplane_local.sqs_queue import SqsQueue
 from navplane_local.stack import Stack
-from navplane_local.state import Secrets, StateDirectory
+from navplane_local.state import Secrets, StateDamaged, StateDirectory
 
 ROOT = Path(__file__).parents[3]
 TOKEN_LIFETIME = timedelta(hours=23)
@@ -133,9 +133,15 @@ class LocalCloud:
 
         bound = bind()
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        self.issuer = await self._in_thread(lambda: Issuer.from_file(self.state.issuer_key, url=url))
+        self.issuer = await self._in_thread(self._load_issuer, url)
         await self._listen(self.issuer, bound, grace_seconds=1)
         self.demo_upstream_url = await self._listen(DemoUpstream(), bind(), grace_seconds=1)
+
+    def _load_issuer(self, url: str) -> Issuer:
+        try:
+            return Issuer.from_file(self.state.issuer_key, url=url)
+        except ValueError as exc:
+            raise StateDamaged(self.state.issuer_key) from exc
 
     def _build(self) -> None:
         values = LocalValues(

@@ -16,6 +16,13 @@ class AlreadyUp(RuntimeError):
     """Another NavPlane runs on this state."""
 
 
+class StateDamaged(RuntimeError):
+    """A file that we keep can't be read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} can't be read. Put it back, or wipe everything with `make reset`.")
+
+
 @dataclass(slots=True)
 class Secrets:
     """`passwords` are by database role. The demo organization's id and key are empty until it exists."""
@@ -87,7 +94,10 @@ class StateDirectory:
 
     def secrets(self) -> Secrets:
         path = self.path / "secrets.json"
-        kept = Secrets(**json.loads(path.read_text())) if path.exists() else Secrets()
+        try:
+            kept = Secrets(**json.loads(path.read_text())) if path.exists() else Secrets()
+        except (ValueError, TypeError) as exc:
+            raise StateDamaged(path) from exc
         missing = [role for role in ROLES if role not in kept.passwords]
         if missing:
             kept.passwords |= {role: secrets.token_urlsafe(24) for role in missing}
