@@ -8,7 +8,7 @@ import httpx2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
-    """One organization, as a platform admin. An answer that is no success rises as httpx2.HTTPStatusError."""
+    """One organization, as a platform admin. `url` ends in /admin. What is no success rises as httpx2.HTTPStatusError."""
 
     url: str
     token: str = field(repr=False)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from navplane_local import tethered
+
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -58,8 +60,10 @@ def demo_cloud() -> Iterator[DemoCloud]:
 
 
 def _navplane(command: str, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """In a process group of its own, so that Ctrl-C reaches the demo alone and everything is stopped in order."""
-    arguments = [sys.executable, "-m", "navplane_cli.main", command]
+    """In a session of its own, so that Ctrl-C reaches the demo alone, which stops everything in order; the tether sees to it
+    that nothing outlives a demo that is killed."""
+    tether = [sys.executable, "-I", "-S", tethered.__file__, str(os.getpid()), str(int(signal.SIGINT)), "-"]
+    arguments = [*tether, sys.executable, "-m", "navplane_cli.main", command]
     with log.open("ab") as output:
         return subprocess.Popen(
             arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
