@@ -38,6 +38,9 @@ class Organization:
     def set_enabled(self, enabled: bool) -> None:
         self.call("PUT", "enabled", json={"enabled": enabled})
 
+    def update(self, **changes: Any) -> None:
+        _call("PUT", f"{self.admin_url}/admin/orgs/{self.id}", self.admin_token, json=changes)
+
     def rows(self) -> list[dict[str, Any]]:
         """Every row, oldest first."""
         rows: list[dict[str, Any]] = []
