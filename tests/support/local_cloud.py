@@ -155,6 +155,15 @@ class LocalCloud:
 
 
 @contextmanager
+def temporary_state() -> Iterator[Path]:
+    """A state directory that goes with everything in it. pytest's own are closed to the user that Postgres runs as when the
+    tests run as root, and its data would stay behind elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="navplane-test-") as directory:
+        Path(directory).chmod(0o711)
+        yield Path(directory) / "state"
+
+
+@contextmanager
 def running_cloud(state_dir: Path, **options: Any) -> Iterator[LocalCloud]:
     """`options` are those of CloudOptions."""
     log = Log()
@@ -182,5 +191,5 @@ async def _stop(cloud: Cloud) -> None:
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
     """Shared by all tests of a session: keep to an organization of your own, and mend what you break."""
-    with tempfile.TemporaryDirectory(prefix="navplane-test-") as directory, running_cloud(Path(directory)) as running:
+    with temporary_state() as state_dir, running_cloud(state_dir) as running:
         yield running

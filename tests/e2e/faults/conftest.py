@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.local_cloud import LocalCloud, cloud, running_cloud
+from tests.support.local_cloud import LocalCloud, cloud, running_cloud, temporary_state
 from tests.support.organization import Organization
 
 __all__ = ["cloud"]
@@ -16,7 +16,7 @@ def organization(cloud: LocalCloud) -> Organization:
 
 
 @pytest.fixture(scope="module")
-def kms_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+def kms_cloud() -> Iterator[LocalCloud]:
     """One whose KEK is a KMS key."""
-    with running_cloud(tmp_path_factory.mktemp("kms") / "state", kek_provider="aws_kms") as running:
+    with temporary_state() as state_dir, running_cloud(state_dir, kek_provider="aws_kms") as running:
         yield running

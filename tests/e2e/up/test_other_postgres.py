@@ -1,15 +1,23 @@
 """`navplane up` on a Postgres that somebody else runs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from navplane_local.postgres import EmbeddedPostgres
 
 from tests.support import navplane_up
+from tests.support.local_cloud import temporary_state
 
 
-def test_named_postgres_is_used_and_left_running(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    with EmbeddedPostgres(tmp_path / "other", durable=False) as other:
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with temporary_state() as state_dir:
+        yield state_dir
+
+
+def test_named_postgres_is_used_and_left_running(state: Path) -> None:
+    with EmbeddedPostgres(state.with_name("other"), durable=False) as other:
         other.ensure_database("elsewhere")
         url = other.database_url(database="elsewhere")
         with navplane_up.running(state, NAVPLANE_DATABASE_URL=url) as up:
@@ -22,8 +30,7 @@ def test_named_postgres_is_used_and_left_running(tmp_path: Path) -> None:
     assert rows == [[1]]
 
 
-def test_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    state = tmp_path / "state"
+def test_start_that_fails_says_why_and_leaves_nothing(state: Path) -> None:
     state.mkdir()
     (state / "issuer.pem").write_text("not a key")
     failed = navplane_up.run("up", state)

@@ -1,14 +1,22 @@
 """A stop loses no usage event, even when the writer can't write; and a killed start replays what was kept."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import pytest
 from navplane_local import undelivered
 from navplane_local.emulation import AwsEmulation
 from navplane_local.stack import Queue
 
-from tests.support.local_cloud import LocalCloud, running_cloud
+from tests.support.local_cloud import LocalCloud, running_cloud, temporary_state
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with temporary_state() as state_dir:
+        yield state_dir
 
 
 def a_queue(name: str) -> dict[str, Queue]:
@@ -36,8 +44,7 @@ def row_ids(cloud: LocalCloud) -> list[str]:
     return [row["request_id"] for row in response.raise_for_status().json()["items"]]
 
 
-def test_event_the_writer_never_finished_is_kept_at_the_stop_and_becomes_one_row_after_the_next_start(tmp_path: Path) -> None:
-    state = tmp_path / "state"
+def test_event_the_writer_never_finished_is_kept_at_the_stop_and_becomes_one_row_after_the_next_start(state: Path) -> None:
     with running_cloud(state, grace_seconds=2) as cloud:
         cloud.pause("RequestLogWriterFunction")
         request_id = call(cloud)

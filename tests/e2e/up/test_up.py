@@ -10,17 +10,19 @@ import pytest
 from navplane_local.listener import bind
 
 from tests.support import navplane_up
+from tests.support.local_cloud import temporary_state
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def state() -> Iterator[Path]:
     """The state of a NavPlane that was started once, called once, and stopped with Ctrl-C."""
-    state_dir = tmp_path_factory.mktemp("up") / "state"
-    with navplane_up.running(state_dir) as up:
-        up.call()
-        assert up.stop() == 0
-    yield state_dir
-    assert navplane_up.run("reset", state_dir).returncode == 0
+    with temporary_state() as state_dir:
+        with navplane_up.running(state_dir) as up:
+            up.call()
+            assert up.stop() == 0
+        yield state_dir
+        assert navplane_up.run("reset", state_dir).returncode == 0
+        assert not state_dir.exists()
 
 
 def await_no_process(state_dir: Path) -> None:
