@@ -52,7 +52,7 @@ def up(
 
 async def _run(began: float, port: int, state_dir: Path, postgres_port: int | None, verbose: bool) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     url = os.environ.get("NAVPLANE_DATABASE_URL")
     with FunctionLogs(state_dir / "logs", verbose=verbose) as logs:
