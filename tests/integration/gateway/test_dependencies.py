@@ -137,12 +137,17 @@ class CountingKek:
 
 
 class GateThatCannotSettle(MemoryGate):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
     def settle(self, request_id: RequestId, charge: Charge, now: datetime) -> None:
-        raise DependencyUnavailable("The gate is away.")
+        raise self._error
 
 
-def test_row_is_published_although_the_gate_can_not_settle(provider: FakeProvider) -> None:
-    gate = GateThatCannotSettle()
+@pytest.mark.parametrize("error", [DependencyUnavailable("The gate is away."), KeyError("a bug")])
+def test_row_is_published_although_the_gate_can_not_settle(provider: FakeProvider, error: Exception) -> None:
+    gate = GateThatCannotSettle(error)
     provider.script(json_answer(b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'))
     with GatewayServer({"openai": provider.url}, gate=gate) as server, captured_log() as log:
         assert call(server, add_tenant(gate), CHAT, "gpt-5").status_code == 200

@@ -36,7 +36,8 @@ def text(piece: str) -> bytes:
 def read(*events: bytes) -> Reading:
     reader = MessagesReader()
     for piece in events:
-        reader.event(piece)
+        if reader.skim(piece):
+            reader.event(piece)
     return reader.reading()
 
 

@@ -48,7 +48,8 @@ def chunk(content: str | None = None, *, finish: str | None = None, usage: Any =
 
 def read(reader: UsageReader, events: list[bytes]) -> Reading:
     for piece in events:
-        reader.event(piece)
+        if reader.skim(piece):
+            reader.event(piece)
     return reader.reading()
 
 

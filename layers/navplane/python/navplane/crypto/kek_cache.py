@@ -14,6 +14,10 @@ from navplane.crypto.kek import KekUnwrapper
 MAX_TTL_SECONDS = 300.0
 
 
+class NotAtHand(Exception):
+    """The cache would have to ask the KEK."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     answer: "Future[bytes]"
@@ -41,6 +45,18 @@ class CachingKek:
         self._kek, self._ttl, self._size, self._clock = kek, ttl_seconds, size, clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._lock = Lock()
+
+    @property
+    def at_hand(self) -> KekUnwrapper:
+        """The same keys for whoever must not wait: raises NotAtHand where this would ask the KEK, or wait for one who does."""
+        return _AtHand(self)
+
+    def peek(self, wrapped: bytes, *, kek_id: str, context: Mapping[str, str]) -> bytes | None:
+        """The data key if it is in the cache."""
+        with self._lock:
+            found = self._entries.get(_name(wrapped, kek_id, context))
+            fresh = found is not None and self._clock() < found.expires_at and found.answer.done()
+        return found.answer.result() if fresh and found is not None and found.answer.exception() is None else None
 
     def unwrap(self, wrapped: bytes, *, kek_id: str, context: Mapping[str, str]) -> bytes:
         name = _name(wrapped, kek_id, context)
@@ -75,6 +91,17 @@ class CachingKek:
             found = self._entries.get(name)
             if found is not None and found.answer is answer:
                 del self._entries[name]
+
+
+class _AtHand:
+    def __init__(self, cache: CachingKek) -> None:
+        self._cache = cache
+
+    def unwrap(self, wrapped: bytes, *, kek_id: str, context: Mapping[str, str]) -> bytes:
+        dek = self._cache.peek(wrapped, kek_id=kek_id, context=context)
+        if dek is None:
+            raise NotAtHand
+        return dek
 
 
 def _name(wrapped: bytes, kek_id: str, context: Mapping[str, str]) -> bytes:

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_cache import CachingKek
 from navplane.errors import BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
-from navplane.gate.gate import Admission, Caller, Charge, Gate, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
@@ -26,9 +27,9 @@ from navplane.gateway.reply import Reply
 from navplane.gateway.route import check_query, find_route, guess_dialect
 from navplane.gateway.watch import OpenCalls, Watch
 from navplane.model.ids import new_request_id
+from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome
-from navplane.model.usage_event import UsageEvent
 from navplane.queue.request_log import RequestLog
 from navplane.telemetry import logger
 from navplane.upstream.client import UpstreamClient
@@ -37,6 +38,8 @@ from navplane.upstream.provider import serving
 GATE_THREADS = 8
 LOG_THREADS = 8
 KEY_THREADS = 4
+# A request id says when the request was admitted. Where reading the body took longer than this, it is made anew.
+OLD_ID = timedelta(seconds=1)
 Answer = TypeVar("Answer")
 
 
@@ -110,9 +113,7 @@ class Gateway:
         key = presented_key(call.headers, self._shape)
         body, request = await self._read(call, receive)
 
-        admission = await self._admit(call, key)
-        candidate = call.candidate = forward.choose_candidate(admission)
-        secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
+        admission, secret = await self._admit(call, key)
         body, withhold = forward.shape_body(call, body, request, admission.stream_usage)
 
         async with self._watch(call, receive) as watch:
@@ -154,14 +155,15 @@ class Gateway:
         call.provider = route.provider or serving(route.endpoint, request.model)
         return body, request
 
-    async def _admit(self, call: Call, key: str) -> Admission:
-        """Raise the gate's refusal, or DependencyUnavailable when the gate can't answer: never a 401 for that."""
+    async def _admit(self, call: Call, key: str) -> tuple[Admission, Secret]:
+        """The admission, and the provider's key, opened. Raise the gate's refusal, or DependencyUnavailable when the gate can't
+        answer (never a 401 for that), or KeyUnavailable."""
         now = record.now()
-        # The id says when the request was admitted; reading its body may have taken a while.
-        call.request_id = new_request_id(now)
+        if now - call.started_at > OLD_ID:
+            call.request_id = new_request_id(now)
         ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
         try:
-            answer = await self._in(self._gate_threads, lambda: self._gate.admit(ask, now))
+            answer, secret = await self._in(self._gate_threads, lambda: self._ask_gate(ask, now))
         except OutcomeUnknown:
             call.uncertain = True
             raise
@@ -169,7 +171,17 @@ class Gateway:
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
         call.admitted = time.monotonic()
-        return answer
+        call.candidate = candidate = forward.choose_candidate(answer)
+        if secret is None:
+            secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
+        return answer, secret
+
+    def _ask_gate(self, ask: Ask, now: datetime) -> tuple[Admission | Refusal, Secret | None]:
+        """The answer, and in the same trip to a thread the provider's key, if its data key is at hand."""
+        answer = self._gate.admit(ask, now)
+        if isinstance(answer, Refusal):
+            return answer, None
+        return answer, forward.open_at_hand(answer, self._keys)
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None
@@ -201,19 +213,21 @@ class Gateway:
     async def _conclude(self, call: Call) -> None:
         """After the last byte: the reservation is settled and the usage event handed over, before the server hears that the
         call is done. A call whose key nobody knows has no row; one that the gate may have admitted has."""
-        event = record.usage_event(call) if call.caller is not None or call.uncertain else None
-        record.log_line(call, event)
-        if event is not None:
-            await self._in(self._log_threads, lambda: self._settle_and_publish(call, event))
+        if call.caller is not None or call.uncertain:
+            await self._in(self._log_threads, lambda: self._settle_and_publish(call))
+        else:
+            record.log_line(call, None)
 
-    def _settle_and_publish(self, call: Call, event: UsageEvent) -> None:
+    def _settle_and_publish(self, call: Call) -> None:
+        event = record.usage_event(call)
         if call.admitted is not None:
             try:
                 self._gate.settle(call.request_id, Charge(tokens=event.usage.total_tokens), record.now())
-            except NavPlaneError as exc:
-                # The writer finalizes by the event that follows; until then the reservation counts as open.
-                logger.warning("settle.failed", extra={"request_id": str(call.request_id), "error": exc.code})
+            except Exception as exc:
+                # Whatever it is: the writer finalizes by the event that follows; until then the reservation counts as open.
+                logger.warning("settle.failed", extra={"request_id": str(call.request_id), "error": type(exc).__name__})
         self._request_log.publish(event)
+        record.log_line(call, event)
 
     # -- what the steps use ----------------------------------------------------------------------------------------------
 

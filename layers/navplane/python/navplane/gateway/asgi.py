@@ -19,4 +19,7 @@ def values_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes
 
 
 def first_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    return next((value for found, value in headers if found == name), None)
+    for found, value in headers:
+        if found == name:
+            return value
+    return None

@@ -1,11 +1,20 @@
 """From an admitted call to the provider's answer: open its key, build the request, send it."""
 
 import asyncio
+import contextlib
 import random
 
 from navplane.crypto.envelope import open_sealed
 from navplane.crypto.kek import KekUnwrapper
-from navplane.errors import DecryptionError, DependencyUnavailable, KeyUnavailable, ProviderKeyMissing, UpstreamUnreachable
+from navplane.crypto.kek_cache import CachingKek, NotAtHand
+from navplane.errors import (
+    DecryptionError,
+    DependencyUnavailable,
+    KeyUnavailable,
+    NavPlaneError,
+    ProviderKeyMissing,
+    UpstreamUnreachable,
+)
 from navplane.gate.gate import Admission
 from navplane.gateway.asgi import first_of
 from navplane.gateway.body import ModelCall
@@ -33,6 +42,13 @@ def choose_candidate(admission: Admission) -> SealedProviderKey:
         if candidate.base_url is None:
             return candidate
     raise ProviderKeyMissing("The stored provider key names a base URL, which its provider does not take. Store it without.")
+
+
+def open_at_hand(admission: Admission, kek: CachingKek) -> Secret | None:
+    """The chosen key, opened, if no KEK has to be asked for it. Anything else is `open_key`'s to find out and to say."""
+    with contextlib.suppress(NotAtHand, NavPlaneError):
+        return open_key(choose_candidate(admission), kek.at_hand)
+    return None
 
 
 def open_key(candidate: SealedProviderKey, kek: KekUnwrapper) -> Secret:

@@ -8,8 +8,9 @@ from navplane.gateway.asgi import RawHeaders, Receive, first_of, values_of
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64 * 1024
 HOP_HEADER = b"x-navplane-hop"
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# All names joined by commas, all values by NULs: one search for each is a third of one for every header.
+_NAMES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+,)*")
+_CONTROL = re.compile(rb"[\x01-\x08\x0a-\x1f\x7f]")
 
 
 class ClientLeft(Exception):
@@ -20,9 +21,10 @@ def check_headers(headers: RawHeaders) -> None:
     """Raise HeadersTooLarge, BadFraming or LoopDetected."""
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         raise HeadersTooLarge(f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES // 1024} KB of them.")
-    for name, value in headers:
-        if not _TOKEN.fullmatch(name) or _CONTROL.search(value) or not _is_text(value):
-            raise BadFraming("A header has a character that does not belong there.")
+    names, values = b"".join(name + b"," for name, _ in headers), b"".join(value + b"\0" for _, value in headers)
+    counted = names.count(b",") == values.count(b"\0") == len(headers)
+    if not (counted and _NAMES.fullmatch(names) and _is_text(values)) or _CONTROL.search(values):
+        raise BadFraming("A header has a character that does not belong there.")
     _check_framing(headers)
     if first_of(headers, HOP_HEADER) is not None or any(b"navplane" in via.lower() for via in values_of(headers, b"via")):
         raise LoopDetected("This request came from a NavPlane. A provider's address points back at one.")
@@ -75,12 +77,12 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The body is larger than {limit} bytes.")
 
 
-def _is_text(value: bytes) -> bool:
+def _is_text(values: bytes) -> bool:
     """Header values go on as text, so they must be UTF-8; nearly all are ASCII."""
-    if value.isascii():
+    if values.isascii():
         return True
     try:
-        value.decode()
+        values.decode()
     except UnicodeDecodeError:
         return False
     return True

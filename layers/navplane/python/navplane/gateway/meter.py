@@ -37,8 +37,9 @@ class Meter:
         return self._splitter.feed(chunk)
 
     def watch(self, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            self._try(self._reader.event, piece)
+        if pieces and self._reader.skim(b"".join(pieces)):
+            for piece in pieces:
+                self._try(self._reader.event, piece)
 
     def feed(self, chunk: bytes) -> None:
         if self._events:
@@ -56,7 +57,7 @@ class Meter:
         """The last event, where the stream ends without its blank line; it has been watched."""
         tail = self._splitter.finish()
         if tail:
-            self._try(self._reader.event, tail)
+            self.watch([tail])
         return tail
 
     def close(self) -> Reading:

@@ -13,7 +13,7 @@ from navplane.model.provider_key import Secret
 from navplane.model.usage import Outcome
 from navplane.upstream.client import UpstreamResponse
 from navplane.upstream.readers import READERS
-from navplane.upstream.usage_openai import is_usage_alone
+from navplane.upstream.usage_openai import is_usage_alone, may_be_usage_alone
 
 # A usage event has a few hundred bytes; a longer one is not it and need not be held until it is whole.
 MAX_WITHHELD_BYTES = 64 * 1024
@@ -46,8 +46,8 @@ async def relay(
         await (_pass_withholding if withhold else _pass_raw)(call, response, reply, watch, call.meter, max_bytes)
         if events and not response.delimited and not call.meter.ended:
             raise UpstreamCut("The provider's answer broke off. Send the request again.")
-    call.outcome = Outcome.ABORTED if reply.deaf else Outcome.FAILED if failed else Outcome.OK
     await reply.end()
+    call.outcome = Outcome.ABORTED if reply.deaf else Outcome.FAILED if failed else Outcome.OK
 
 
 async def _pass_raw(call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, meter: Meter, max_bytes: int) -> None:
@@ -62,15 +62,15 @@ async def _pass_withholding(
     """An event goes out when it is whole: until then it could be the one to withhold. Nobody could read a part of it."""
     gap = False
     while chunk := await _next(call, response, watch, max_bytes - meter.received_bytes):
-        pieces = meter.split(chunk)
-        passed = []
-        for piece in pieces:
-            # The LF of a CRLF whose CR ended the withheld event belongs to that event.
-            gap = is_usage_alone(piece) or (gap and piece == b"\n")
-            if not gap:
-                passed.append(piece)
-        if passed:
-            await reply.write(b"".join(passed))
+        pieces = passed = meter.split(chunk)
+        if gap or may_be_usage_alone(b"".join(pieces)):
+            passed = []
+            for piece in pieces:
+                # The LF of a CRLF whose CR ended the withheld event belongs to that event.
+                gap = is_usage_alone(piece) or (gap and piece == b"\n")
+                if not gap:
+                    passed.append(piece)
+        await reply.write(b"".join(passed))
         meter.watch(pieces)
     rest = meter.rest()
     if rest and not is_usage_alone(rest):

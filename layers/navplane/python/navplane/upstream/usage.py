@@ -1,7 +1,7 @@
 """Reading usage out of a copy of a provider's answer: what all readers share (readers.py says who reads what).
 
-A reader is fed either the pieces of a stream (`event`) or one whole body (`body`), and then asked for its `reading`. It may
-raise on nonsense: the meter that feeds it lives with that.
+A reader is fed either the events of a stream (`skim`, and `event` where that says so) or one whole body (`body`), and then
+asked for its `reading`. It may raise on nonsense: the meter that feeds it lives with that.
 """
 
 import json
@@ -51,6 +51,11 @@ class UsageReader:
         self.text_bytes = 0
         self.ended = False
         self.failed = False
+
+    def skim(self, events: bytes) -> bool:
+        """A first look at all the events of one read together, which is where most of a stream ends: whether any of them has
+        to be read by itself. Text is counted here."""
+        return bool(events)
 
     def event(self, piece: bytes) -> None:
         payload = data_of(piece)

@@ -15,9 +15,12 @@ _TEXT = re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"((?:[^"\\]++|\\.)*
 
 
 class MessagesReader(UsageReader):
+    def skim(self, events: bytes) -> bool:
+        self.text_bytes += text_bytes_of(_TEXT, events)
+        return _NEWS.search(events) is not None
+
     def read_event(self, payload: bytes) -> None:
         if not _NEWS.search(payload):
-            self.text_bytes += text_bytes_of(_TEXT, payload)
             return
         event = json.loads(payload)
         kind = event.get("type")

@@ -13,9 +13,8 @@ from navplane.upstream.sse import data_of
 from navplane.upstream.usage import Object, UsageReader, count, label, part, text_bytes_of
 
 DONE = b"[DONE]"
-_USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
-_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
-_CHAT_NEWS = re.compile(rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|"error"\s*:\s*\{')
+_USAGE_OBJECT = re.compile(rb'"usage"\s*:(?:\s|data:)*\{')
+_CHAT_NEWS = re.compile(rb'"(?:usage|error)"\s*:(?:\s|data:)*\{|"finish_reason"\s*:\s*"|\[DONE\]')
 _CHAT_TEXT = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
 _RESPONSES_NEWS = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"')
 _DELTA = re.compile(rb'"delta"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
@@ -28,6 +27,10 @@ class ChatReader(UsageReader):
         super().__init__()
         self._begun = False
 
+    def skim(self, events: bytes) -> bool:
+        self.text_bytes += text_bytes_of(_CHAT_TEXT, events)
+        return not self._begun or _CHAT_NEWS.search(events) is not None
+
     def event(self, piece: bytes) -> None:
         payload = payload_of(piece)
         if payload:
@@ -37,7 +40,6 @@ class ChatReader(UsageReader):
         if payload == DONE:
             self.ended = True
             return
-        self.text_bytes += text_bytes_of(_CHAT_TEXT, payload)
         if not self._begun or _CHAT_NEWS.search(payload):
             self._begun = True
             self.read_body(json.loads(payload))
@@ -62,9 +64,12 @@ class ResponsesReader(UsageReader):
         super().__init__()
         self._web_searches = 0
 
+    def skim(self, events: bytes) -> bool:
+        self.text_bytes += text_bytes_of(_DELTA, events)
+        return _RESPONSES_NEWS.search(events) is not None
+
     def read_event(self, payload: bytes) -> None:
         if not _RESPONSES_NEWS.search(payload):
-            self.text_bytes += text_bytes_of(_DELTA, payload)
             return
         event = json.loads(payload)
         kind = event.get("type")
@@ -91,6 +96,9 @@ class EmbeddingsReader(UsageReader):
     """Bodies are megabytes of numbers with `model` and `usage` behind them: only the end is kept and read."""
 
     tail_only: ClassVar[bool] = True
+
+    def event(self, piece: bytes) -> None:
+        pass
 
     def body(self, data: bytes) -> None:
         text = data.decode("utf-8", "replace")
@@ -135,13 +143,18 @@ def payload_of(piece: bytes) -> bytes:
     return data_of(piece) or (piece.strip() if piece.lstrip().startswith(b"{") else b"")
 
 
+def may_be_usage_alone(events: bytes) -> bool:
+    """Whether `is_usage_alone` could be true of any of these events: nearly always False, and cheap."""
+    return _USAGE_OBJECT.search(events) is not None
+
+
 def is_usage_alone(piece: bytes) -> bool:
     """Whether this event exists only because `include_usage` was asked for: a usage object and an empty `choices`.
 
     An event whose `choices` hold something is content, and one with empty `choices` and no usage is Azure's prompt filter:
     both are the client's.
     """
-    if not (_USAGE_OBJECT.search(piece) and _NO_CHOICES.search(piece)):
+    if not may_be_usage_alone(piece):
         return False
     try:
         event = json.loads(payload_of(piece))
