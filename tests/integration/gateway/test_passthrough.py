@@ -191,6 +191,15 @@ def test_compressed_answer_is_passed_as_it_is_and_never_inflated(application: Ap
     assert application.row().usage_quality is UsageQuality.ESTIMATED
 
 
+def test_compressed_stream_is_passed_as_it_is(application: Application, provider: FakeProvider) -> None:
+    chunks = [b"\x1f\x8b\n\ndata: ", b"\x00", USAGE_EVENT]
+    provider.script(stream(chunks, headers=[("content-encoding", "gzip")]))
+    headers = {"content-type": "application/json", **application.bearer}
+    with application.http.stream("POST", CHAT, content=STREAM_BODY, headers=headers) as response:
+        assert b"".join(response.iter_raw()) == b"".join(chunks)
+    assert application.row().usage_quality is UsageQuality.ESTIMATED
+
+
 def test_embeddings_of_megabytes_pass_and_are_counted(application: Application, provider: FakeProvider) -> None:
     body = b'{"data":[' + b"0.123," * 700_000 + b'0],"model":"e","usage":{"prompt_tokens":5,"total_tokens":5}}'
     provider.script(json_answer(body))

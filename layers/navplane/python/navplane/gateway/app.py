@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from typing import TypeVar
 
 from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_cache import CachingKek
 from navplane.errors import BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Gate, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Caller, Charge, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
@@ -26,7 +25,6 @@ from navplane.gateway.relay import relay
 from navplane.gateway.reply import Reply
 from navplane.gateway.route import check_query, find_route, guess_dialect
 from navplane.gateway.watch import OpenCalls, Watch
-from navplane.model.ids import new_request_id
 from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome
@@ -38,8 +36,6 @@ from navplane.upstream.provider import serving
 GATE_THREADS = 8
 LOG_THREADS = 8
 KEY_THREADS = 4
-# A request id says when the request was admitted. Where reading the body took longer than this, it is made anew.
-OLD_ID = timedelta(seconds=1)
 Answer = TypeVar("Answer")
 
 
@@ -158,12 +154,8 @@ class Gateway:
     async def _admit(self, call: Call, key: str) -> tuple[Admission, Secret]:
         """The admission, and the provider's key, opened. Raise the gate's refusal, or DependencyUnavailable when the gate can't
         answer (never a 401 for that), or KeyUnavailable."""
-        now = record.now()
-        if now - call.started_at > OLD_ID:
-            call.request_id = new_request_id(now)
-        ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
         try:
-            answer, secret = await self._in(self._gate_threads, lambda: self._ask_gate(ask, now))
+            answer, secret = await self._in(self._gate_threads, lambda: self._ask_gate(call, key))
         except OutcomeUnknown:
             call.uncertain = True
             raise
@@ -176,9 +168,10 @@ class Gateway:
             secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
         return answer, secret
 
-    def _ask_gate(self, ask: Ask, now: datetime) -> tuple[Admission | Refusal, Secret | None]:
+    def _ask_gate(self, call: Call, key: str) -> tuple[Admission | Refusal, Secret | None]:
         """The answer, and in the same trip to a thread the provider's key, if its data key is at hand."""
-        answer = self._gate.admit(ask, now)
+        ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
+        answer = self._gate.admit(ask, record.now())
         if isinstance(answer, Refusal):
             return answer, None
         return answer, forward.open_at_hand(answer, self._keys)
@@ -232,13 +225,12 @@ class Gateway:
     # -- what the steps use ----------------------------------------------------------------------------------------------
 
     def _new_call(self, scope: Scope) -> Call:
-        now, headers = record.now(), tuple(scope["headers"])
+        headers = tuple(scope["headers"])
         return Call(
-            request_id=new_request_id(now),
             region=self._region,
             headers=headers,
             dialect=guess_dialect(scope["raw_path"], headers),
-            started_at=now,
+            started_at=record.now(),
             started=time.monotonic(),
             deadline=scope.get("extensions", {}).get(DEADLINE),
         )

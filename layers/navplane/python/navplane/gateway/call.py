@@ -1,13 +1,13 @@
 """What is known of one request so far, from its first header to its last byte."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from navplane.gate.gate import Caller
 from navplane.gateway.asgi import RawHeaders
 from navplane.gateway.meter import Meter
 from navplane.gateway.route import Route
-from navplane.model.ids import RequestId
+from navplane.model.ids import RequestId, new_request_id
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome
@@ -22,7 +22,6 @@ class Call:
     request may have reached the provider, which may bill them. `outcome` stays None until the call has ended.
     """
 
-    request_id: RequestId
     region: Region
     headers: RawHeaders
     dialect: Dialect
@@ -49,3 +48,11 @@ class Call:
     response_bytes: int = 0
     outcome: Outcome | None = None
     error_code: str | None = None
+    _request_id: RequestId | None = None
+
+    @property
+    def request_id(self) -> RequestId:
+        """Made when it is first asked for: by the admission, whose time it tells, or by the error that comes before one."""
+        if self._request_id is None:
+            self._request_id = new_request_id(datetime.now(UTC))
+        return self._request_id

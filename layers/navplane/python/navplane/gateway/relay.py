@@ -31,7 +31,7 @@ async def relay(
         call.written = False
         raise ProviderKeyRejected(_rejected(call))
     failed = response.status >= 400
-    events = not failed and (first_of(_lower(response), b"content-type") or b"").startswith(b"text/event-stream")
+    events = not failed and _has_events(response)
     withhold = withhold and events
     headers = downstream_headers(response.headers, secret=secret.reveal(), request_id=str(call.request_id), resized=withhold)
     await reply.start(response.status, headers, events=events)
@@ -97,8 +97,11 @@ async def _next(call: Call, response: UpstreamResponse, watch: Watch, allowance:
     return chunk
 
 
-def _lower(response: UpstreamResponse) -> list[tuple[bytes, bytes]]:
-    return [(name.lower(), value) for name, value in response.headers]
+def _has_events(response: UpstreamResponse) -> bool:
+    """Whether the body is a stream of events that can be told apart; compressed, although we asked for identity, it is not."""
+    headers = [(name.lower(), value.lower()) for name, value in response.headers]
+    plain = (first_of(headers, b"content-encoding") or b"identity") == b"identity"
+    return plain and (first_of(headers, b"content-type") or b"").startswith(b"text/event-stream")
 
 
 def _rejected(call: Call) -> str:

@@ -37,8 +37,9 @@ class Reply:
             self._last = (self._last + chunk)[-4:]
 
     async def end(self) -> None:
-        await self._try({"type": "http.response.body", "body": b"", "more_body": False})
+        # Nothing may follow, not even when this is interrupted.
         self.finished = True
+        await self._try({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def fail(self, error: NavPlaneError) -> None:
         """The error as an answer of its own; as the stream's last event, if it has begun; else the answer is left unfinished,
