@@ -49,6 +49,8 @@ def run(app: Served, *, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # The provider's own Date passes; a second one would be a false repeat.
+        date_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,
     )
