@@ -41,6 +41,9 @@ class Organization:
     def update(self, **changes: Any) -> None:
         _call("PUT", f"{self.admin_url}/admin/orgs/{self.id}", self.admin_token, json=changes)
 
+    def delete(self) -> None:
+        _call("DELETE", f"{self.admin_url}/admin/orgs/{self.id}", self.admin_token)
+
     def rows(self) -> list[dict[str, Any]]:
         """Every row, oldest first."""
         rows: list[dict[str, Any]] = []
