@@ -270,16 +270,20 @@ def test_old_admission_is_confirmed_before_anything_is_written_upstream(
 
 
 class GateThatDies(MemoryGate):
-    alive = True
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+        self.alive = True
 
     def standing(self, callers: Sequence[Caller], now: Any) -> Sequence[RefusalReason | None]:
         if not self.alive:
-            raise DependencyUnavailable("The gate is away.")
+            raise self._error
         return super().standing(callers, now)
 
 
-def test_call_whose_standing_nobody_can_confirm_is_ended(provider: FakeProvider) -> None:
-    gate = GateThatDies()
+@pytest.mark.parametrize("error", [DependencyUnavailable("The gate is away."), KeyError("a bug")])
+def test_call_whose_standing_nobody_can_confirm_is_ended(provider: FakeProvider, error: Exception) -> None:
+    gate = GateThatDies(error)
     provider.script(stream([FIRST[CHAT], Hang()], end=False))
     limits = Limits(standing_interval=0.05, standing_limit=0.2)
     with GatewayServer({"openai": provider.url}, gate=gate, limits=limits) as server, server.client() as http:

@@ -28,6 +28,7 @@ from navplane.gateway.watch import OpenCalls, Watch
 from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome
+from navplane.model.usage_event import UsageEvent
 from navplane.queue.request_log import RequestLog
 from navplane.telemetry import logger
 from navplane.upstream.client import UpstreamClient
@@ -159,10 +160,8 @@ class Gateway:
         except OutcomeUnknown:
             call.uncertain = True
             raise
-        call.caller = answer.caller
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
-        call.admitted = time.monotonic()
         call.candidate = candidate = forward.choose_candidate(answer)
         if secret is None:
             secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
@@ -171,9 +170,12 @@ class Gateway:
     def _ask_gate(self, call: Call, key: str) -> tuple[Admission | Refusal, Secret | None]:
         """The answer, and in the same trip to a thread the provider's key, if its data key is at hand."""
         ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
+        asked_at = time.monotonic()
         answer = self._gate.admit(ask, record.now())
+        call.caller = answer.caller
         if isinstance(answer, Refusal):
             return answer, None
+        call.admitted = asked_at
         return answer, forward.open_at_hand(answer, self._keys)
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
@@ -212,7 +214,13 @@ class Gateway:
             record.log_line(call, None)
 
     def _settle_and_publish(self, call: Call) -> None:
-        event = record.usage_event(call)
+        """Never raises: the caller has its answer, and what is left undone here the reaper does."""
+        try:
+            self._close(call, record.usage_event(call))
+        except Exception as exc:
+            record.log_bug(call, exc)
+
+    def _close(self, call: Call, event: UsageEvent) -> None:
         if call.admitted is not None:
             try:
                 self._gate.settle(call.request_id, Charge(tokens=event.usage.total_tokens), record.now())

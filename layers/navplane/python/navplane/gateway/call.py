@@ -18,8 +18,9 @@ from navplane.upstream.provider import Dialect, Provider
 class Call:
     """Filled in along the way. `started` and `deadline` are seconds of the monotonic clock; only Lambda has a deadline.
 
-    `uncertain`: the gate was asked, fell silent, and may have reserved. `admitted`: when the gate did. `written`: bytes of the
-    request may have reached the provider, which may bill them. `outcome` stays None until the call has ended.
+    `uncertain`: the gate was asked, fell silent, and may have reserved. `admitted`: when the gate was asked, if it admitted.
+    `written`: bytes of the request may have reached the provider, which may bill them. `outcome` stays None until the call has
+    ended.
     """
 
     region: Region

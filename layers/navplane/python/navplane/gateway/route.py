@@ -61,7 +61,7 @@ def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
     route = _TABLE.get(raw_path)
     if route is None:
         raise UnknownEndpoint(
-            f"NavPlane does not serve {raw_path.decode('ascii')}. Below /v1/ it serves {', '.join(sorted(_OPERATIONS))}."
+            f"NavPlane does not serve {raw_path[:100].decode('ascii')}. Below /v1/ it serves {', '.join(sorted(_OPERATIONS))}."
         )
     if method != route.method:
         raise MethodNotAllowed(f"{raw_path.decode('ascii')} takes {route.method} only.")

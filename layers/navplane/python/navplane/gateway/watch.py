@@ -52,7 +52,8 @@ class OpenCalls:
             watches = list(self._watches)
             try:
                 await self._judge(watches, asked_at)
-            except (DependencyUnavailable, TimeoutError):
+            except Exception:
+                # Whatever keeps the gate from answering; without an answer nobody may go on for long.
                 for watch in watches:
                     # The next answer would come too late.
                     if loop.time() + self._interval - watch.confirmed_at >= self._limit:
