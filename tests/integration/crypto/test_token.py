@@ -109,7 +109,7 @@ BAD_CLAIMS: dict[str, dict[str, object]] = {
     "end as a boolean": {"exp": True},
     "end beyond numbers": {"exp": float("inf")},
     "end that is no number": {"exp": float("nan")},
-    "lives longer than a day": {"exp": NOW + 24 * HOUR + 120},
+    "lives longer than a day": {"iat": NOW, "exp": NOW + 24 * HOUR + 1},
     "lives for a thousand years": {"exp": NOW + 10**11},
     "an old start to hide a long life": {"iat": NOW - 400 * 24 * HOUR, "exp": NOW + HOUR},
     "no start": {"iat": ...},

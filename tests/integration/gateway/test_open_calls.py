@@ -190,7 +190,8 @@ def test_answer_that_does_not_begin_before_the_deadline_is_a_504(lambdas: Gatewa
 
 @pytest.mark.parametrize("refuse_after", [0, 1, 2])
 def test_refused_response_is_drained_for_its_usage(lambdas: GatewayServer, provider: FakeProvider, refuse_after: int) -> None:
-    provider.script(stream([FIRST[CHAT], FIRST[CHAT], USAGE, DONE]))
+    # More than is ever read at once, so that something is left to refuse.
+    provider.script(stream([FIRST[CHAT] * 10_000, USAGE, DONE]))
     run(lambdas, Invocation(lambdas.app, lambdas.tenant(), body_of(CHAT), seconds=30, refuse_after=refuse_after))
     (row,) = lambdas.log.events
     assert (row.outcome, row.usage_quality) == (Outcome.ABORTED, UsageQuality.EXACT)
