@@ -13,6 +13,9 @@ import uvicorn
 from navplane_local.demo_upstream.app import DemoUpstream
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+# All of it is plain HTTP: loading the trusted certificates would be most of a request's time.
+NO_TLS = False
+
 
 @dataclass(frozen=True, slots=True)
 class Captured:
@@ -56,15 +59,15 @@ class DemoUpstreamClient:
         self.url = url
 
     def requests(self, since: int = 0) -> list[Captured]:
-        answer = httpx2.get(f"{self.url}/_demo/requests", params={"since": since}, trust_env=False)
+        answer = httpx2.get(f"{self.url}/_demo/requests", params={"since": since}, trust_env=False, verify=NO_TLS)
         return [Captured(raw) for raw in answer.raise_for_status().json()["requests"]]
 
     def clear(self) -> None:
-        httpx2.delete(f"{self.url}/_demo/requests", trust_env=False).raise_for_status()
+        httpx2.delete(f"{self.url}/_demo/requests", trust_env=False, verify=NO_TLS).raise_for_status()
 
     def release(self, capture_id: int, events: int = 1) -> None:
         url = f"{self.url}/_demo/release/{capture_id}"
-        httpx2.post(url, params={"events": events}, trust_env=False).raise_for_status()
+        httpx2.post(url, params={"events": events}, trust_env=False, verify=NO_TLS).raise_for_status()
 
 
 class _CountingProtocol(HttpToolsProtocol):

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import httpx2
 
+from tests.support.demo_upstream import NO_TLS
+
 ROWS_SECONDS = 5.0
 
 
@@ -69,6 +71,6 @@ class Organization:
 
 def _call(method: str, url: str, token: str, **options: Any) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {token}"}
-    answer = httpx2.request(method, url, headers=headers, timeout=30, trust_env=False, **options)
+    answer = httpx2.request(method, url, headers=headers, timeout=30, trust_env=False, verify=NO_TLS, **options)
     assert answer.is_success, f"{answer.status_code} {answer.text}"
     return dict(answer.json() if answer.content else {})

@@ -40,7 +40,11 @@ def organization(cloud: LocalCloud) -> Organization:
 
 @pytest.fixture
 def played(cloud: LocalCloud, provider: FakeProvider) -> Organization:
-    """Whose calls go to the provider that the test plays."""
+    return organization_of(cloud, provider)
+
+
+def organization_of(cloud: LocalCloud, provider: FakeProvider) -> Organization:
+    """One whose calls go to the provider that the test plays."""
     made = Organization.create(admin_url=cloud.admin_url, admin_token=cloud.admin_token, provider_keys=False)
     provider.script(json_answer(b"{}"))
     for name in ("openai", "anthropic"):
@@ -48,7 +52,7 @@ def played(cloud: LocalCloud, provider: FakeProvider) -> Organization:
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client() -> Iterator[httpx2.Client]:
     with httpx2.Client(trust_env=False, timeout=60) as http:
         yield http
