@@ -1,5 +1,6 @@
 """The four functions' own handlers, driven with API Gateway's events under the database roles of the template."""
 
+import asyncio
 import importlib
 import json
 import sys
@@ -58,7 +59,17 @@ def environment(
 
 
 @pytest.fixture
-def function(environment: Callable[[str], None]) -> Iterator[Callable[[str], Handle]]:
+def loop() -> Iterator[None]:
+    """Mangum uses the thread's event loop and never closes it: on Lambda the process is its only user."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.fixture
+def function(environment: Callable[[str], None], loop: None) -> Iterator[Callable[[str], Handle]]:
     loaded = []
 
     def load(name: str) -> Handle:
