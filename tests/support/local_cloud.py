@@ -62,6 +62,7 @@ class LocalCloud:
         self.api_key, self.org_id = cloud.demo.api_key, cloud.demo.org_id
         self.admin_token = cloud.admin_token()
         self.database_url = cloud.database.url()
+        self._sqs = cloud.aws.client("sqs")
 
     def pids(self, function: str) -> list[int]:
         """The processes of a function (its logical id)."""
@@ -91,6 +92,20 @@ class LocalCloud:
     def settle(self, *functions: str) -> None:
         """Wait until no invocation of these is under way, work behind the answer included."""
         self._on_loop(self._cloud.harness.settled(*functions))
+
+    def wait_until_delivered(self) -> None:
+        """Until every usage event of the calls so far is recorded and acknowledged, so that the queue is empty."""
+        self.settle("ProxyFunction")
+        deadline = time.monotonic() + LINE_SECONDS
+        while waiting := self._queued():
+            assert time.monotonic() < deadline, f"{waiting} usage events are still queued"
+            time.sleep(0.02)
+
+    def _queued(self) -> int:
+        """Those that the writer has in hand included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self._sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)
+        return sum(int(count) for count in answer["Attributes"].values())
 
     def invoke(self, function: str, event: bytes = b"{}") -> bytes:
         """Invoke a function directly, such as MaintenanceFunction; return what it answered. Raise FunctionError."""
