@@ -32,7 +32,8 @@ def signed(token: str) -> tuple[str, dict[str, list[str]]]:
 
 @pytest.mark.usefixtures("credentials")
 def test_it_is_what_the_aws_sdk_makes_itself() -> None:
-    rds = boto3.client("rds")
+    # A session of its own: the default one keeps the credentials that it first met.
+    rds = boto3.session.Session().client("rds")
     for _ in range(100):
         theirs = rds.generate_db_auth_token(DBHostname=HOST, Port=5432, DBUsername="navplane_gate")
         ours = IamToken(host=HOST, port=5432, user="navplane_gate")()
