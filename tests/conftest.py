@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import TestCluster, TestDatabase, running_cluster
+
+# No test fails because the machine was busy.
+settings.register_profile("navplane", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("navplane")
 
 
 @pytest.fixture(scope="session")

@@ -192,7 +192,8 @@ def test_compressed_answer_is_passed_as_it_is_and_never_inflated(application: Ap
 
 
 def test_compressed_stream_is_passed_as_it_is(application: Application, provider: FakeProvider) -> None:
-    chunks = [b"\x1f\x8b\n\ndata: ", b"\x00", USAGE_EVENT]
+    # What looks like the usage event inside of compressed bytes is chance.
+    chunks = [b"\x1f\x8b\n\n", USAGE_EVENT]
     provider.script(stream(chunks, headers=[("content-encoding", "gzip")]))
     headers = {"content-type": "application/json", **application.bearer}
     with application.http.stream("POST", CHAT, content=STREAM_BODY, headers=headers) as response:
