@@ -210,6 +210,8 @@ def test_a_call_under_way_outlives_a_restart_of_postgres_with_its_row(
 def test_a_call_whose_end_meets_neither_postgres_nor_sqs_is_in_the_log_and_replayed_from_there(
     cloud: LocalCloud, played: Organization, provider: FakeProvider, thread: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
+    # What the writer had in hand and could not acknowledge would only come back after minutes.
+    cloud.wait_until_delivered()
     said = len(cloud.log.lines)
     with ExitStack() as outages:
         with call_under_way(cloud, played, provider, OPENAI, thread) as answers:
