@@ -146,7 +146,7 @@ class Gateway:
             return None, None
         check_media_type(call.headers)
         body = await read_body(receive, call.headers, limit=self._max_body_bytes)
-        request = parse(body)
+        request = parse(body, named=route.deployment)
         call.request_bytes, call.output_limit = len(body), request.output_limit
         call.model, call.stream = request.model, request.stream
         call.provider = route.provider or serving(route.endpoint, request.model)
@@ -162,7 +162,8 @@ class Gateway:
             raise
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
-        call.candidate = candidate = forward.choose_candidate(answer)
+        assert call.provider is not None
+        call.candidate = candidate = forward.choose_candidate(answer, call.provider)
         if secret is None:
             secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
         return answer, secret
@@ -176,7 +177,8 @@ class Gateway:
         if isinstance(answer, Refusal):
             return answer, None
         call.admitted = asked_at
-        return answer, forward.open_at_hand(answer, self._keys)
+        assert call.provider is not None
+        return answer, forward.open_at_hand(answer, call.provider, self._keys)
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None

@@ -50,11 +50,14 @@ class ModelCall:
     members: dict[str, Member]
 
 
-def parse(body: bytes) -> ModelCall:
-    """Raise InvalidJSON, or AmbiguousModel when `model` is missing, there twice, or no plain text."""
+def parse(body: bytes, *, named: str | None = None) -> ModelCall:
+    """`named` is the model that the path names, if it does. Raise InvalidJSON, or AmbiguousModel when `model` is missing (but
+    for the path), there twice, no plain text, or another than the path's."""
     text = _decode(body)
     members = _members_read(body, text)
-    model = members["model"].value if "model" in members else None
+    model = members["model"].value if "model" in members else named
+    if named is not None and model != named:
+        raise AmbiguousModel("The path and the body name different models. Send the deployment's name in both, or no model.")
     if not isinstance(model, str):
         raise AmbiguousModel('The body must name one model, as a string: {"model": "…"}.')
     if not (0 < len(model) <= MAX_MODEL_CHARACTERS and model.isprintable()):

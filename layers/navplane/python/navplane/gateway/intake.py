@@ -4,10 +4,10 @@ import re
 
 from navplane.errors import BadFraming, BodyTooLarge, HeadersTooLarge, LoopDetected, UnsupportedMediaType
 from navplane.gateway.asgi import RawHeaders, Receive, first_of, values_of
+from navplane.upstream.provider import HOP_HEADER
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64 * 1024
-HOP_HEADER = b"x-navplane-hop"
 # All names joined by commas, all values by NULs: one search for each is a third of one for every header.
 _NAMES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+,)*")
 _CONTROL = re.compile(rb"[\x01-\x08\x0a-\x1f\x7f]")

@@ -1,7 +1,7 @@
 """Which operation a path names. A closed table: what is not in it is refused before anything else happens."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
@@ -29,12 +29,14 @@ _SPELLINGS = ("/v1/", "/", "/v1/v1/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`provider` is set where the path pins it, or where no model in the body could tell; None lets the model decide."""
+    """`provider` is set where the path pins it, or where no model in the body could tell; None lets the model decide.
+    `deployment` is the model that the path names."""
 
     endpoint: Endpoint
     method: str
     dialect: Dialect
     provider: Provider | None
+    deployment: str | None = None
 
 
 def _table() -> dict[bytes, Route]:
@@ -45,12 +47,23 @@ def _table() -> dict[bytes, Route]:
             path = (spelling + name).encode()
             table[path] = Route(endpoint=endpoint, method=method, dialect=offering[0].dialect, provider=None)
         for provider in offering:
-            path = f"/{provider.name}/v1/{name}".encode()
-            table[path] = Route(endpoint=endpoint, method=method, dialect=provider.dialect, provider=provider)
+            route = Route(endpoint=endpoint, method=method, dialect=provider.dialect, provider=provider)
+            table[f"/{provider.name}/v1/{name}".encode()] = route
+            if provider.deployment_paths:
+                # As its SDKs spell it, below the address of a resource.
+                table[f"/{provider.name}/openai/v1/{name}".encode()] = route
     return table
 
 
+def path_of(route: Route, provider: Provider) -> str:
+    """Where the provider has this operation, below its origin."""
+    if route.deployment is None:
+        return provider.paths[route.endpoint]
+    return provider.deployment_paths[route.endpoint].replace("{deployment}", route.deployment)
+
+
 _TABLE = _table()
+_DEPLOYMENT = re.compile(rb"/([a-z]+)/openai/deployments/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(/[a-z/]+)")
 _MODELS_OF_ANTHROPIC = _TABLE[b"/anthropic/v1/models"]
 _MODELS_OF_OPENAI = _TABLE[b"/openai/v1/models"]
 
@@ -58,7 +71,7 @@ _MODELS_OF_OPENAI = _TABLE[b"/openai/v1/models"]
 def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
     """Raise BadPath, UnknownEndpoint or MethodNotAllowed. `raw_path` is the path as it came, not decoded, without a query."""
     check_path(raw_path)
-    route = _TABLE.get(raw_path)
+    route = _TABLE.get(raw_path) or _deployment_route(raw_path)
     if route is None:
         raise UnknownEndpoint(
             f"NavPlane does not serve {raw_path[:100].decode('ascii')}. Below /v1/ it serves {', '.join(sorted(_OPERATIONS))}."
@@ -68,6 +81,18 @@ def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
     if route.endpoint is Endpoint.MODELS and route.provider is None:
         return _MODELS_OF_ANTHROPIC if first_of(headers, b"anthropic-version") is not None else _MODELS_OF_OPENAI
     return route
+
+
+def _deployment_route(raw_path: bytes) -> Route | None:
+    """Of a path that names its model: `/azure/openai/deployments/{deployment}/chat/completions`."""
+    found = _DEPLOYMENT.fullmatch(raw_path)
+    if found is None:
+        return None
+    name, deployment, rest = (part.decode("ascii") for part in found.groups())
+    route = _TABLE.get(f"/{name}/v1{rest}".encode())
+    if route is None or route.provider is None or route.endpoint not in route.provider.deployment_paths:
+        return None
+    return replace(route, deployment=deployment)
 
 
 def check_path(raw_path: bytes) -> None:
