@@ -84,6 +84,7 @@ async def _serve(cloud: LocalCloud, stop: asyncio.Event, began: float, port: int
         start.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await start
+        typer.echo("stopped before it was ready")
         return
     start.result()
     try:
