@@ -1,6 +1,7 @@
 """Whatever is away, slow or broken: the client gets the answer that stands for it, and no row is lost.
 
-tests/e2e/faults takes Postgres, SQS and KMS away before a call; here they go in the middle of one, and the provider misbehaves.
+tests/e2e/faults takes one dependency of ours away before a call; here they go in the middle of one, two at once, or fall
+silent, and the provider misbehaves.
 """
 
 import json
@@ -19,11 +20,11 @@ import httpx2
 import pytest
 
 from tests.e2e.proofs.surfaces import ANTHROPIC, OPENAI, SURFACES, Surface, name_of
-from tests.e2e.proofs.transcripts import CHAT, MESSAGES
+from tests.e2e.proofs.transcripts import MESSAGES
 from tests.support.demo_upstream import DemoUpstreamClient
 from tests.support.local_cloud import LocalCloud
 from tests.support.organization import Organization
-from tests.support.provider import Close, FakeProvider, Pause, Step, json_answer, stream
+from tests.support.provider import Close, FakeProvider, Hang, Pause, Step, json_answer, stream
 
 ANSWERS = {
     "openai": b'{"model":"gpt-5","usage":{"prompt_tokens":11,"completion_tokens":3,"total_tokens":14}}',
@@ -128,7 +129,7 @@ def test_an_answer_that_is_cut_is_never_taken_for_whole(
     streamed = call(cloud, organization, surface, model="demo-cut", stream=True)
     last = streamed.content.strip().split(b"\n\n")[-1]
     assert last.startswith(b"event: error\n") is (surface is ANTHROPIC)
-    error = json.loads(last.rpartition(b"data: ")[2])["error"]
+    error = error_in(last)
     assert (error.get("code") or error["type"]) == ("upstream_cut" if surface is OPENAI else "api_error")
     rows = organization.wait_for_rows(2)
     assert [ending(row) for row in rows] == [(200, "failed", "upstream_cut", "estimated")] * 2
@@ -219,8 +220,7 @@ def test_a_call_whose_end_meets_neither_postgres_nor_sqs_is_in_the_log_and_repla
             outages.enter_context(cloud.without_aws())
         cloud.settle("ProxyFunction")
     assert played.rows() == []
-    log = tmp_path / "proxy.log"
-    log.write_text("\n".join(line for _, line in cloud.log.lines[said:]))
+    log = log_since(cloud, said, tmp_path)
     assert replay(cloud, log) == {"replayed": 1}
     [row] = played.wait_for_rows(1)
     assert_agrees(row, answers[0])
@@ -228,6 +228,12 @@ def test_a_call_whose_end_meets_neither_postgres_nor_sqs_is_in_the_log_and_repla
     assert replay(cloud, log) == {"replayed": 1}
     cloud.wait_until_delivered()
     assert played.rows() == [row]
+
+
+def log_since(cloud: LocalCloud, said: int, directory: Path) -> Path:
+    log = directory / "functions.log"
+    log.write_text("\n".join(line for _, line in cloud.log.lines[said:]))
+    return log
 
 
 def replay(cloud: LocalCloud, log: Path) -> Any:
@@ -243,28 +249,54 @@ def replay(cloud: LocalCloud, log: Path) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(
-    ("surface", "first"), [(OPENAI, CHAT.events[2]), (ANTHROPIC, MESSAGES.events[0])], ids=["openai", "anthropic"]
-)
-def test_an_open_stream_that_nobody_can_confirm_ends_with_an_error_and_keeps_its_row(
-    surface: Surface, first: bytes, cloud: LocalCloud, played: Organization, provider: FakeProvider
+def test_kms_and_sqs_that_are_down_are_a_503_before_the_provider_is_called_and_rows_all_the_same(
+    cloud: LocalCloud, organization: Organization, upstream: DemoUpstreamClient, tmp_path: Path
 ) -> None:
-    """The kill switch can't be read any more: it fails closed, and the row comes when Postgres is back."""
-    provider.script(stream([first, Pause()]))
-    body, headers = surface.body(model=surface.native, stream=True), surface.asked(played.api_key)
-    with (
-        httpx2.Client(trust_env=False, timeout=60) as client,
-        client.stream("POST", cloud.base_url + surface.path, json=body, headers=headers) as answer,
-    ):
-        received = answer.iter_raw()
-        assert next(received) == first
+    cloud.wait_until_delivered()
+    said, before = len(cloud.log.lines), upstream.requests()[-1].id
+    with cloud.without_aws():
+        # No environment is left that has opened the key before.
+        cloud.kill("ProxyFunction")
+        for surface in SURFACES:
+            refused = call(cloud, organization, surface)
+            assert surface.refusal(refused) == (503, "key_unavailable" if surface is OPENAI else "api_error")
+            assert int(refused.headers["retry-after"]) <= 2
+        cloud.settle("ProxyFunction")
+    assert upstream.requests(since=before) == []
+    assert replay(cloud, log_since(cloud, said, tmp_path)) == {"replayed": len(SURFACES)}
+    assert [call(cloud, organization, surface).status_code for surface in SURFACES] == [200, 200]
+    rows = organization.wait_for_rows(4)
+    assert [ending(row) for row in rows] == [(503, "failed", "key_unavailable", "exact")] * 2 + [(200, "ok", None, "exact")] * 2
+    assert [row["total_tokens"] > 0 for row in rows] == [False, False, True, True]
+
+
+def test_open_streams_that_nobody_can_confirm_end_with_an_error_and_keep_their_rows(
+    cloud: LocalCloud, played: Organization, provider: FakeProvider
+) -> None:
+    """The kill switch can't be read any more: they fail closed, and the rows come when Postgres is back."""
+    first = MESSAGES.events[0]
+    provider.script(stream([first, Hang()]))
+    with ExitStack() as opened:
+        client = opened.enter_context(httpx2.Client(trust_env=False, timeout=60))
+        streams = {}
+        for surface in SURFACES:
+            body, headers = surface.body(model=surface.native, stream=True), surface.asked(played.api_key)
+            url = cloud.base_url + surface.path
+            answer = opened.enter_context(client.stream("POST", url, json=body, headers=headers))
+            streams[surface.name] = answer.iter_raw()
+            assert next(streams[surface.name]) == first
         with cloud.without_postgres():
-            rest = b"".join(received)
-    assert rest.startswith(b"event: error\n" if surface is ANTHROPIC else b"data: ")
-    error = json.loads(rest.rpartition(b"data: ")[2])["error"]
-    assert (error.get("code") or error["type"]) == ("unavailable" if surface is OPENAI else "api_error")
-    [row] = played.wait_for_rows(1)
-    assert (*ending(row), row["stream"]) == (200, "terminated", "unavailable", "estimated", True)
+            last_words = {name: b"".join(received) for name, received in streams.items()}
+    assert last_words["anthropic"].startswith(b"event: error\n")
+    assert error_in(last_words["anthropic"])["type"] == "api_error"
+    assert last_words["openai"].startswith(b"data: ")
+    assert error_in(last_words["openai"])["code"] == "unavailable"
+    rows = played.wait_for_rows(len(SURFACES))
+    assert {ending(row) for row in rows} == {(200, "terminated", "unavailable", "estimated")}
+
+
+def error_in(event: bytes) -> Any:
+    return json.loads(event.rpartition(b"data: ")[2])["error"]
 
 
 def test_postgres_that_is_away_or_silent_is_a_503_of_which_nothing_is_left(
