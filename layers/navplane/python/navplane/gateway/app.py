@@ -21,6 +21,7 @@ from navplane.gateway.headers import KeyFinder
 from navplane.gateway.health import Readiness, answer_health
 from navplane.gateway.intake import ClientLeft, check_headers, check_media_type, read_body
 from navplane.gateway.limits import DEFAULT_LIMITS, Limits
+from navplane.gateway.multipart import read_form
 from navplane.gateway.relay import relay
 from navplane.gateway.reply import Reply
 from navplane.gateway.route import check_query, find_route, guess_dialect
@@ -143,10 +144,12 @@ class Gateway:
         assert route is not None
         call.provider = route.provider
         if route.method == "GET":
+            call.model = route.model
+            call.provider = route.provider or serving(route.endpoint, route.model or "")
             return None, None
-        check_media_type(call.headers)
+        check_media_type(call.headers, form=route.takes_form)
         body = await read_body(receive, call.headers, limit=self._max_body_bytes)
-        request = parse(body, named=route.deployment)
+        request = read_form(body, call.headers, named=route.model) if route.takes_form else parse(body, named=route.model)
         call.request_bytes, call.output_limit = len(body), request.output_limit
         call.model, call.stream = request.model, request.stream
         call.provider = route.provider or serving(route.endpoint, request.model)

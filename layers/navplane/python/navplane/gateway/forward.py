@@ -74,7 +74,7 @@ def shape_body(
     assert call.route is not None
     chat_stream = call.stream and call.route.endpoint is Endpoint.CHAT_COMPLETIONS
     # A path that names a deployment carries a dated version of the API, which may not know the option.
-    accepts = call.provider.accepts_include_usage and call.route.deployment is None
+    accepts = call.provider.accepts_include_usage and call.route.model is None
     inject = stream_usage is StreamUsage.INJECT and accepts
     if body is None or request is None or not (chat_stream and inject):
         return body, False

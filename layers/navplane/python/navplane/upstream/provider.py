@@ -91,7 +91,21 @@ OPENAI_NAMES = {
     Endpoint.RESPONSES: "/responses",
     Endpoint.EMBEDDINGS: "/embeddings",
     Endpoint.MODELS: "/models",
+    Endpoint.MODEL: "/models/{model}",
+    Endpoint.MODERATIONS: "/moderations",
+    Endpoint.IMAGES: "/images/generations",
+    Endpoint.IMAGE_EDITS: "/images/edits",
+    Endpoint.SPEECH: "/audio/speech",
+    Endpoint.TRANSCRIPTIONS: "/audio/transcriptions",
+    Endpoint.TRANSLATIONS: "/audio/translations",
 }
+
+
+_CORE = (Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS, Endpoint.MODEL)
+_MEDIA = (
+    Endpoint.MODERATIONS, Endpoint.IMAGES, Endpoint.IMAGE_EDITS, Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS,
+    Endpoint.TRANSLATIONS,
+)  # fmt: skip
 
 
 def _below(base: str, *endpoints: Endpoint) -> dict[Endpoint, str]:
@@ -106,9 +120,10 @@ OPENAI = Provider(
     auth=AuthScheme.BEARER,
     models=(
         "gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "o5*", "codex-*", "computer-use-*",
-        "text-embedding-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
+        "text-embedding-*", "omni-moderation-*", "text-moderation-*", "dall-e-*", "chatgpt-image-*",
+        "tts-*", "whisper-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
     ),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below("/v1", *_CORE, *_MEDIA),
     accepts_include_usage=True,
     validation_path="/v1/models",
 )  # fmt: skip
@@ -124,6 +139,7 @@ ANTHROPIC = Provider(
         Endpoint.MESSAGES: "/v1/messages",
         Endpoint.COUNT_TOKENS: "/v1/messages/count_tokens",
         Endpoint.MODELS: "/v1/models",
+        Endpoint.MODEL: "/v1/models/{model}",
     },
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -155,7 +171,14 @@ GOOGLE = Provider(
     origin=Origin(scheme="https", host="generativelanguage.googleapis.com", port=443),
     auth=AuthScheme.BEARER,
     models=("gemini-*", "models/gemini-*"),
-    paths=_below("/v1beta/openai", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1beta/openai",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.IMAGES,
+    ),
     accepts_include_usage=True,
     validation_path="/v1beta/openai/models",
     # A key that is none is an invalid argument to Google.
@@ -171,7 +194,10 @@ MISTRAL = Provider(
     models=(
         "mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*", "open-mistral-*",
     ),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS, Endpoint.MODEL, Endpoint.MODERATIONS,
+        Endpoint.TRANSCRIPTIONS,
+    ),
     # The last event of a stream has it; unknown options are refused.
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -184,7 +210,16 @@ GROQ = Provider(
     origin=Origin(scheme="https", host="api.groq.com", port=443),
     auth=AuthScheme.BEARER,
     models=(),
-    paths=_below("/openai/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MODELS),
+    paths=_below(
+        "/openai/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
     # The last event of a stream has it under `x_groq`.
     accepts_include_usage=False,
     validation_path="/openai/v1/models",
@@ -209,7 +244,15 @@ XAI = Provider(
     origin=Origin(scheme="https", host="api.x.ai", port=443),
     auth=AuthScheme.BEARER,
     models=("grok-*",),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.IMAGES,
+    ),
     # Every event of a stream has it, counted so far.
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -224,7 +267,16 @@ TOGETHER = Provider(
     origin=Origin(scheme="https", host="api.together.xyz", port=443),
     auth=AuthScheme.BEARER,
     models=(),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.IMAGES,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
     # The last event of a stream has it.
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -241,8 +293,22 @@ AZURE = Provider(
     ),
     auth=AuthScheme.API_KEY,
     models=(),
-    paths=_below("/openai/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
-    deployment_paths=_below("/openai/deployments/{deployment}", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS),
+    paths=_below(
+        "/openai/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.IMAGES,
+        Endpoint.IMAGE_EDITS,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
+    deployment_paths=_below(
+        "/openai/deployments/{model}", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.IMAGES, Endpoint.SPEECH
+    ),
     accepts_include_usage=True,
     validation_path="/openai/v1/models",
 )
@@ -272,7 +338,20 @@ CUSTOM = Provider(
     address=OwnAddress(hosts=None, example="https://llm.example.com/v1, at a public address"),
     auth=AuthScheme.BEARER,
     models=(),
-    paths=_below("", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.MODERATIONS,
+        Endpoint.IMAGES,
+        Endpoint.IMAGE_EDITS,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
     accepts_include_usage=False,
     validation_path="/models",
 )
