@@ -11,7 +11,7 @@ from enum import IntEnum
 from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Owner, Refusal, RefusalReason
 from navplane.model.ids import RequestId, new_id
 from navplane.model.policy import ProviderSettings, allows
 from navplane.model.provider_key import SealedProviderKey
@@ -63,6 +63,7 @@ class MemoryGate:
         self._organizations: dict[UUID, OrganizationItem] = {}
         self._keys: dict[bytes, KeyItem] = {}
         self._reservations: dict[RequestId, Reservation] = {}
+        self._owners: dict[tuple[str, str], Owner] = {}
         # What was asked, in order.
         self.asks: list[Ask] = []
         self.standings: list[Sequence[Caller]] = []
@@ -179,6 +180,14 @@ class MemoryGate:
             for request_id in due:
                 self._reservations[request_id].state = State.EXPIRED
             return [_expired(self._reservations[request_id]) for request_id in due]
+
+    def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
+        with self._lock:
+            self._owners.setdefault((provider, object_id), owner)
+
+    def owner_of(self, provider: str, object_id: str) -> Owner | None:
+        with self._lock:
+            return self._owners.get((provider, object_id))
 
     def ready(self) -> None:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Owner, Refusal, RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.model.ids import RequestId, new_id, new_request_id
 from navplane.model.policy import ProviderSettings
@@ -133,6 +133,12 @@ class PostgresGateOfBothPlanes:
 
     def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
         return self._writers.expire(before, limit=limit, now=now)
+
+    def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
+        self._proxys.bind_object(provider, object_id, owner, now)
+
+    def owner_of(self, provider: str, object_id: str) -> Owner | None:
+        return self._proxys.owner_of(provider, object_id)
 
     def ready(self) -> None:
         self._proxys.ready()

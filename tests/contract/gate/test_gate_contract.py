@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Gate, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Gate, Owner, Refusal, RefusalReason
 from navplane.model.ids import new_id, new_request_id
 from navplane.model.policy import ProviderSettings, allows
 from navplane.model.provider_key import SealedProviderKey, SealingContext
@@ -369,3 +369,29 @@ def test_standing_ends_when_the_key_expires(subject: Subject) -> None:
 
 def test_ready_returns(gate: Gate) -> None:
     gate.ready()
+
+
+# -- objects that providers keep -----------------------------------------------------------------------------------------
+
+
+def test_object_belongs_to_whom_it_was_bound_and_to_nobody_before(gate: Gate, tenant: Tenant) -> None:
+    object_id, owner = f"resp_{new_id().hex}", Owner(org_id=tenant.org_id, provider_key_id=new_id())
+    assert gate.owner_of("openai", object_id) is None
+    gate.bind_object("openai", object_id, owner, NOW)
+    assert gate.owner_of("openai", object_id) == owner
+
+
+def test_first_binding_counts_for_good(gate: Gate, subject: Subject, tenant: Tenant) -> None:
+    object_id, owner = f"resp_{new_id().hex}", Owner(org_id=tenant.org_id, provider_key_id=new_id())
+    thief = Owner(org_id=Tenant(subject.seed).org_id, provider_key_id=new_id())
+    gate.bind_object("openai", object_id, owner, NOW)
+    gate.bind_object("openai", object_id, thief, NOW)
+    gate.bind_object("openai", object_id, owner, AFTER_LEASE)
+    assert gate.owner_of("openai", object_id) == owner
+
+
+def test_equal_ids_of_two_providers_are_two_objects(gate: Gate, tenant: Tenant) -> None:
+    object_id, owner = f"resp_{new_id().hex}", Owner(org_id=tenant.org_id, provider_key_id=new_id())
+    gate.bind_object("openai", object_id, owner, NOW)
+    assert gate.owner_of("xai", object_id) is None
+    assert gate.owner_of("openai", object_id.upper()) is None

@@ -44,6 +44,7 @@ TABLES = [
     Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
     Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
+    Table(name="provider_objects", touched="object_id", admin="", reader=""),
 ]
 BY_NAME = {table.name: table for table in TABLES}
 
@@ -90,6 +91,9 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         },
         "usage_hourly": sums,
         "usage_daily": sums,
+        "provider_objects": {
+            "provider": "openai", "object_id": str(fresh), "org_id": org_id, "provider_key_id": fresh, "created_at": NOW,
+        },
         "reservations": {
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,
             "provider": "openai", "provider_key_id": fresh, "endpoint": "models", "region": "us", "stream": False,

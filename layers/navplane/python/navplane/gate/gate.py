@@ -103,6 +103,14 @@ class Expired:
     charge: Charge
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose call made an object that a provider keeps, and under which of its provider keys."""
+
+    org_id: UUID
+    provider_key_id: UUID
+
+
 class Gate(Protocol):
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
         """Decide and reserve in one atomic step. Asked again with the same request id, it answers as the first time would
@@ -125,6 +133,14 @@ class Gate(Protocol):
     def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
         """The reaper: up to `limit` reservations, oldest first, whose lease ended before `before` and which are not final.
         They count as expired from here on and are answered again by every call until they are finalized."""
+        ...
+
+    def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
+        """An object that the provider keeps belongs to `owner` from here on. The first binding counts, for good."""
+        ...
+
+    def owner_of(self, provider: str, object_id: str) -> Owner | None:
+        """None for what was never bound."""
         ...
 
     def ready(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Gate, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Gate, Owner, Refusal, RefusalReason
 from navplane.model.ids import RequestId
 
 
@@ -29,6 +29,12 @@ class LateGate:
 
     def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
         return self._gate().expire(before, limit=limit, now=now)
+
+    def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
+        self._gate().bind_object(provider, object_id, owner, now)
+
+    def owner_of(self, provider: str, object_id: str) -> Owner | None:
+        return self._gate().owner_of(provider, object_id)
 
     def ready(self) -> None:
         self._gate().ready()

@@ -13,7 +13,7 @@ from pg8000.exceptions import InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
 from navplane.errors import DependencyUnavailable, OutcomeUnknown
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Owner, Refusal, RefusalReason
 from navplane.model.ids import RequestId
 from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.tenancy import Region, StreamUsage
@@ -34,6 +34,8 @@ SELECT request_id, org_id, workspace_id, key_id, provider, provider_key_id, mode
        tokens, nano_usd
   FROM public.gate_expire(:before, :limit, :now)
 """
+BIND_OBJECT = "SELECT public.gate_bind_object(:provider, :object_id, :org_id, :provider_key_id, :now)"
+OWNER_OF = "SELECT org_id, provider_key_id FROM public.gate_owner_of(:provider, :object_id)"
 READY = "SELECT public.gate_ready()"
 Rows = list[list[Any]]
 # What gate_admit says of a request id whose reservation is no longer open.
@@ -90,6 +92,14 @@ class PostgresGate:
 
     def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
         return [_expired(row) for row in self._call(EXPIRE, before=before, limit=limit, now=now)]
+
+    def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
+        ids = {"org_id": owner.org_id, "provider_key_id": owner.provider_key_id}
+        self._call(BIND_OBJECT, provider=provider, object_id=object_id, **ids, now=now)
+
+    def owner_of(self, provider: str, object_id: str) -> Owner | None:
+        rows = self._call(OWNER_OF, provider=provider, object_id=object_id)
+        return Owner(org_id=rows[0][0], provider_key_id=rows[0][1]) if rows else None
 
     def ready(self) -> None:
         self._call(READY)

@@ -11,7 +11,7 @@ from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_cache import CachingKek
 from navplane.errors import BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
 from navplane.gate.gate import Admission, Caller, Charge, Gate, Refusal, RefusalReason
-from navplane.gateway import forward, record
+from navplane.gateway import forward, objects, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
 from navplane.gateway.authenticate import presented_key
@@ -128,7 +128,8 @@ class Gateway:
             response = await forward.send(call, self._upstream, upstream_request)
             try:
                 max_bytes = self._limits.response_bytes
-                await relay(call, response, reply, watch, secret=secret, withhold=withhold, max_bytes=max_bytes)
+                bind = self._bind if objects.makes_objects(call) else None
+                await relay(call, response, reply, watch, secret=secret, withhold=withhold, bind=bind, max_bytes=max_bytes)
             finally:
                 await response.aclose()
 
@@ -143,7 +144,7 @@ class Gateway:
         route = call.route
         assert route is not None
         call.provider = route.provider
-        if route.method == "GET":
+        if not route.takes_body:
             call.model = route.model
             call.provider = route.provider or serving(route.endpoint, route.model or "")
             return None, None
@@ -153,6 +154,7 @@ class Gateway:
         call.request_bytes, call.output_limit = len(body), request.output_limit
         call.model, call.stream = request.model, request.stream
         call.provider = route.provider or serving(route.endpoint, request.model)
+        call.continues = request.text_of("previous_response_id")
         return body, request
 
     async def _admit(self, call: Call, key: str) -> tuple[Admission, Secret]:
@@ -165,8 +167,7 @@ class Gateway:
             raise
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
-        assert call.provider is not None
-        call.candidate = candidate = forward.choose_candidate(answer, call.provider)
+        call.candidate = candidate = forward.choose_candidate(answer, call)
         if secret is None:
             secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
         return answer, secret
@@ -180,8 +181,11 @@ class Gateway:
         if isinstance(answer, Refusal):
             return answer, None
         call.admitted = asked_at
-        assert call.provider is not None
-        return answer, forward.open_at_hand(answer, call.provider, self._keys)
+        objects.require_own(self._gate, call)
+        return answer, forward.open_at_hand(answer, call, self._keys)
+
+    async def _bind(self, call: Call, object_id: str) -> None:
+        await self._in(self._gate_threads, lambda: objects.bind(self._gate, call, object_id, record.now()))
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None

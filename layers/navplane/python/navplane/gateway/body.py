@@ -20,7 +20,7 @@ DEFAULT_OUTPUT_TOKENS = 4096
 BYTES_PER_TOKEN = 4
 
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_READ_KEYS = frozenset({"model", "stream", "stream_options", *_OUTPUT_LIMITS})
+_READ_KEYS = frozenset({"model", "stream", "stream_options", "previous_response_id", *_OUTPUT_LIMITS})
 _SPACE = re.compile(r"[ \t\n\r]*")
 _MAYBE_HUGE = re.compile(rb"[0-9]{300}|[eE]\+?[0-9]{3}")
 _MAYBE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -48,6 +48,11 @@ class ModelCall:
     stream: bool
     output_limit: int
     members: dict[str, Member]
+
+    def text_of(self, name: str) -> str | None:
+        """Of one of the members that the gateway looks at; anything but a text is the provider's to judge."""
+        value = self.members[name].value if name in self.members else None
+        return value if isinstance(value, str) else None
 
 
 def parse(body: bytes, *, named: str | None = None) -> ModelCall:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from navplane.gate.gate import Caller
+from navplane.gate.gate import Caller, Owner
 from navplane.gateway.asgi import RawHeaders
 from navplane.gateway.meter import Meter
 from navplane.gateway.route import Route
@@ -19,7 +19,8 @@ class Call:
     """Filled in along the way. `started` and `deadline` are seconds of the monotonic clock; only Lambda has a deadline.
 
     `uncertain`: the gate was asked, fell silent, and may have reserved. `admitted`: when the gate was asked, if it admitted.
-    `written`: bytes of the request may have reached the provider, which may bill them. `outcome` stays None until the call has
+    `written`: bytes of the request may have reached the provider, which may bill them. `continues`: the response that
+    the body builds on. `owner`: of the objects that the call names. `outcome` stays None until the call has
     ended.
     """
 
@@ -39,6 +40,8 @@ class Call:
     admitted: float | None = None
     caller: Caller | None = None
     candidate: SealedProviderKey | None = None
+    continues: str | None = None
+    owner: Owner | None = None
     attempts: int = 0
     written: bool = False
     meter: Meter | None = None

@@ -29,26 +29,32 @@ from navplane.telemetry import logger
 from navplane.upstream.auth import auth_header
 from navplane.upstream.client import BeforeWriting, UpstreamClient, UpstreamRequest, UpstreamResponse
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import HOP_HEADER, Provider
+from navplane.upstream.provider import HOP_HEADER
 
 # One further try, only where no connection came about and so nothing can have been billed.
 CONNECT_TRIES = 2
 CONNECT_JITTER_SECONDS = 0.1
 
 
-def choose_candidate(admission: Admission, provider: Provider) -> SealedProviderKey:
-    """The first key in the gate's order that has an address of its own if, and only if, its provider takes one."""
-    for candidate in admission.candidates:
-        if (candidate.base_url is None) is (provider.address is None):
-            return candidate
-    wrong = "names no base URL, which its provider needs" if provider.address else "names a base URL, which its provider has"
-    raise ProviderKeyMissing(f"The stored provider key {wrong}. Store it again.")
+def choose_candidate(admission: Admission, call: Call) -> SealedProviderKey:
+    """The first key in the gate's order that has an address of its own if, and only if, its provider takes one; before it, the
+    key under which the objects that the call names were made."""
+    provider = call.provider
+    assert provider is not None
+    fit = [candidate for candidate in admission.candidates if (candidate.base_url is None) is (provider.address is None)]
+    if not fit:
+        wrong = (
+            "names no base URL, which its provider needs" if provider.address else "names a base URL, which its provider has"
+        )
+        raise ProviderKeyMissing(f"The stored provider key {wrong}. Store it again.")
+    made_by = call.owner.provider_key_id if call.owner else None
+    return next((candidate for candidate in fit if candidate.context.provider_key_id == made_by), fit[0])
 
 
-def open_at_hand(admission: Admission, provider: Provider, kek: CachingKek) -> Secret | None:
+def open_at_hand(admission: Admission, call: Call, kek: CachingKek) -> Secret | None:
     """The chosen key, opened, if no KEK has to be asked for it. Anything else is `open_key`'s to find out and to say."""
     with contextlib.suppress(NotAtHand, NavPlaneError):
-        return open_key(choose_candidate(admission, provider), kek.at_hand)
+        return open_key(choose_candidate(admission, call), kek.at_hand)
     return None
 
 

@@ -25,11 +25,17 @@ class Meter:
         self._overflowed = False
         self._failed = False
         self.received_bytes = 0
+        self._closed: Reading | None = None
 
     @property
     def ended(self) -> bool:
         """The stream's own end mark was seen."""
         return self._reader.ended
+
+    @property
+    def object_id(self) -> str | None:
+        """The id of what the provider made and keeps, as far as it was read; of a body, once it was closed."""
+        return self._reader.object_id
 
     def split(self, chunk: bytes) -> list[bytes]:
         """The pieces that `chunk` completes; `watch` them afterwards."""
@@ -61,7 +67,11 @@ class Meter:
         return tail
 
     def close(self) -> Reading:
-        """What was read when no more comes."""
+        """What was read when no more comes; the same when asked again."""
+        self._closed = self._closed or self._close()
+        return self._closed
+
+    def _close(self) -> Reading:
         if self._events:
             self.rest()
         elif self._body and not self._overflowed:

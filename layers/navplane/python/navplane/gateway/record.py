@@ -12,7 +12,10 @@ from navplane.model.usage_event import UsageEvent
 from navplane.telemetry import logger
 from navplane.upstream.usage import Reading
 
-UNBILLED = frozenset({Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS})
+UNBILLED = frozenset(
+    {Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS}
+    | {Endpoint.RESPONSE, Endpoint.RESPONSE_DELETE, Endpoint.RESPONSE_CANCEL, Endpoint.RESPONSE_INPUT_ITEMS}
+)
 # Not sent by us to anyone: the row of a caller who left before there was a status (nginx's number for it).
 CLIENT_CLOSED = 499
 

@@ -1,6 +1,7 @@
 """The provider's answer on its way to the client: raw bytes at once, and a copy for the meter after them."""
 
 import time
+from collections.abc import Awaitable, Callable
 
 from navplane.errors import ProviderKeyRejected, UpstreamCut, UpstreamError
 from navplane.gateway.asgi import first_of
@@ -15,16 +16,26 @@ from navplane.upstream.client import UpstreamResponse
 from navplane.upstream.readers import READERS
 from navplane.upstream.usage_openai import is_usage_alone, may_be_usage_alone
 
+Bind = Callable[[Call, str], Awaitable[None]]
 # A usage event has a few hundred bytes; a longer one is not it and need not be held until it is whole.
 MAX_WITHHELD_BYTES = 64 * 1024
 
 
 async def relay(
-    call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, *, secret: Secret, withhold: bool, max_bytes: int
+    call: Call,
+    response: UpstreamResponse,
+    reply: Reply,
+    watch: Watch,
+    *,
+    secret: Secret,
+    withhold: bool,
+    bind: Bind | None,
+    max_bytes: int,
 ) -> None:
     """Pass on a whole answer. Raise ProviderKeyRejected before its first byte, UpstreamCut or UpstreamError after it.
 
-    `withhold`: the usage event was asked for by us and not by the client, so it is taken out of the stream.
+    `withhold`: the usage event was asked for by us and not by the client, so it is taken out of the stream. `bind` is told
+    what the provider made, before the client can have all of it.
     """
     call.provider_request_id = native_id(response.headers)
     assert call.provider is not None
@@ -44,7 +55,10 @@ async def relay(
         limit = MAX_WITHHELD_BYTES if withhold else MAX_EVENT_BYTES
         assert call.route is not None
         call.meter = Meter(READERS[call.route.endpoint](), events=events, max_event_bytes=limit)
-        await (_pass_withholding if withhold else _pass_raw)(call, response, reply, watch, call.meter, max_bytes)
+        if bind is not None:
+            await _pass_binding(call, response, reply, watch, call.meter, max_bytes, events=events, bind=bind)
+        else:
+            await (_pass_withholding if withhold else _pass_raw)(call, response, reply, watch, call.meter, max_bytes)
         if events and not response.delimited and not call.meter.ended:
             raise UpstreamCut("The provider's answer broke off. Send the request again.")
     await reply.end()
@@ -55,6 +69,35 @@ async def _pass_raw(call: Call, response: UpstreamResponse, reply: Reply, watch:
     while chunk := await _next(call, response, watch, max_bytes - meter.received_bytes):
         await reply.write(chunk)
         meter.feed(chunk)
+
+
+async def _pass_binding(
+    call: Call,
+    response: UpstreamResponse,
+    reply: Reply,
+    watch: Watch,
+    meter: Meter,
+    max_bytes: int,
+    *,
+    events: bool,
+    bind: Bind,
+) -> None:
+    """A stream goes on as it comes, once its first event has told the id. A body's last chunk waits: its id is sure when all of
+    it was read, and whoever has all of it may use the id at once."""
+    held, bound = b"", False
+    while chunk := await _next(call, response, watch, max_bytes - meter.received_bytes):
+        if not events:
+            await reply.write(held)
+            held = chunk
+        meter.feed(chunk)
+        if events and not bound and meter.object_id is not None:
+            await bind(call, meter.object_id)
+            bound = True
+        if events:
+            await reply.write(chunk)
+    if not bound and meter.close() and meter.object_id is not None:
+        await bind(call, meter.object_id)
+    await reply.write(held)
 
 
 async def _pass_withholding(

@@ -63,7 +63,7 @@ def error_event(error: NavPlaneError, endpoint: Endpoint, dialect: Dialect, requ
     body = error_body(error, dialect, request_id)
     if dialect is Dialect.ANTHROPIC:
         return b"event: error\ndata: " + json.dumps(body).encode() + b"\n\n"
-    if endpoint is Endpoint.RESPONSES:
+    if endpoint in (Endpoint.RESPONSES, Endpoint.RESPONSE):
         # Its events are named and typed, and SDKs raise on `error`: this one is read either way.
         typed = {"type": "error", **{name: body["error"][name] for name in ("code", "message", "param")}, **body}
         return b"event: error\ndata: " + json.dumps(typed).encode() + b"\n\n"

@@ -38,13 +38,18 @@ _SPELLINGS = ("/v1/", "/", "/v1/v1/")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """`provider` is set where the path pins it, or where no model in the body could tell; None lets the model decide.
-    `model` is the one that the path names."""
+    `model` and `object_id` are those that the path names."""
 
     endpoint: Endpoint
     method: str
     dialect: Dialect
     provider: Provider | None
     model: str | None = None
+    object_id: str | None = None
+
+    @property
+    def takes_body(self) -> bool:
+        return self.method == "POST" and self.endpoint is not Endpoint.RESPONSE_CANCEL
 
     @property
     def takes_form(self) -> bool:
@@ -71,18 +76,26 @@ def path_of(route: Route, provider: Provider) -> str:
     """Where the provider has this operation, below its origin."""
     by_deployment = route.model is not None and route.method == "POST"
     path = (provider.deployment_paths if by_deployment else provider.paths)[route.endpoint]
-    return path.replace("{model}", route.model) if route.model is not None else path
+    return path.replace("{model}", route.model or "").replace("{id}", route.object_id or "")
 
 
 _TABLE = _table()
 _MODEL = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_OBJECT = re.compile(
+    rb"(?:/(?:v1/){0,2}|/([a-z]+)/v1/|/(azure)/openai/v1/)responses/([A-Za-z0-9][A-Za-z0-9_-]{2,199})(/cancel|/input_items)?"
+)
+_ACTIONS: dict[str, dict[str, Endpoint]] = {
+    "": {"GET": Endpoint.RESPONSE, "DELETE": Endpoint.RESPONSE_DELETE},
+    "/cancel": {"POST": Endpoint.RESPONSE_CANCEL},
+    "/input_items": {"GET": Endpoint.RESPONSE_INPUT_ITEMS},
+}
 _DEPLOYMENT = re.compile(rb"/([a-z]+)/openai/deployments/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(/[a-z/]+)")
 
 
 def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
     """Raise BadPath, UnknownEndpoint or MethodNotAllowed. `raw_path` is the path as it came, not decoded, without a query."""
     check_path(raw_path)
-    route = _TABLE.get(raw_path) or _model_route(raw_path) or _deployment_route(raw_path)
+    route = _TABLE.get(raw_path) or _model_route(raw_path) or _deployment_route(raw_path) or _object_route(method, raw_path)
     if route is None:
         raise UnknownEndpoint(
             f"NavPlane does not serve {raw_path[:100].decode('ascii')}. Below /v1/ it serves {', '.join(sorted(_OPERATIONS))}."
@@ -118,6 +131,20 @@ def _deployment_route(raw_path: bytes) -> Route | None:
     if route is None or route.provider is None or route.endpoint not in route.provider.deployment_paths:
         return None
     return replace(route, model=deployment)
+
+
+def _object_route(method: str, raw_path: bytes) -> Route | None:
+    """Of a path that names a stored response. Without a prefix nothing tells whose it is, so it is OpenAI's."""
+    found = _OBJECT.fullmatch(raw_path)
+    if found is None:
+        return None
+    name, azure, object_id, action = (part.decode("ascii") if part else "" for part in found.groups())
+    provider = PROVIDERS.get(name or azure or OPENAI.name)
+    offered = {m: endpoint for m, endpoint in _ACTIONS[action].items() if provider and endpoint in provider.paths}
+    if provider is None or not offered:
+        return None
+    method = method if method in offered else next(iter(offered))
+    return Route(endpoint=offered[method], method=method, dialect=provider.dialect, provider=provider, object_id=object_id)
 
 
 def check_path(raw_path: bytes) -> None:

@@ -92,6 +92,10 @@ OPENAI_NAMES = {
     Endpoint.EMBEDDINGS: "/embeddings",
     Endpoint.MODELS: "/models",
     Endpoint.MODEL: "/models/{model}",
+    Endpoint.RESPONSE: "/responses/{id}",
+    Endpoint.RESPONSE_DELETE: "/responses/{id}",
+    Endpoint.RESPONSE_CANCEL: "/responses/{id}/cancel",
+    Endpoint.RESPONSE_INPUT_ITEMS: "/responses/{id}/input_items",
     Endpoint.MODERATIONS: "/moderations",
     Endpoint.IMAGES: "/images/generations",
     Endpoint.IMAGE_EDITS: "/images/edits",
@@ -102,6 +106,9 @@ OPENAI_NAMES = {
 
 
 _CORE = (Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS, Endpoint.MODEL)
+_STORED = (
+    Endpoint.RESPONSE, Endpoint.RESPONSE_DELETE, Endpoint.RESPONSE_CANCEL, Endpoint.RESPONSE_INPUT_ITEMS,
+)  # fmt: skip
 _MEDIA = (
     Endpoint.MODERATIONS, Endpoint.IMAGES, Endpoint.IMAGE_EDITS, Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS,
     Endpoint.TRANSLATIONS,
@@ -123,7 +130,7 @@ OPENAI = Provider(
         "text-embedding-*", "omni-moderation-*", "text-moderation-*", "dall-e-*", "chatgpt-image-*",
         "tts-*", "whisper-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
     ),
-    paths=_below("/v1", *_CORE, *_MEDIA),
+    paths=_below("/v1", *_CORE, *_STORED, *_MEDIA),
     accepts_include_usage=True,
     validation_path="/v1/models",
 )  # fmt: skip
@@ -172,12 +179,7 @@ GOOGLE = Provider(
     auth=AuthScheme.BEARER,
     models=("gemini-*", "models/gemini-*"),
     paths=_below(
-        "/v1beta/openai",
-        Endpoint.CHAT_COMPLETIONS,
-        Endpoint.EMBEDDINGS,
-        Endpoint.MODELS,
-        Endpoint.MODEL,
-        Endpoint.IMAGES,
+        "/v1beta/openai", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS, Endpoint.MODEL, Endpoint.IMAGES
     ),
     accepts_include_usage=True,
     validation_path="/v1beta/openai/models",
@@ -244,15 +246,7 @@ XAI = Provider(
     origin=Origin(scheme="https", host="api.x.ai", port=443),
     auth=AuthScheme.BEARER,
     models=("grok-*",),
-    paths=_below(
-        "/v1",
-        Endpoint.CHAT_COMPLETIONS,
-        Endpoint.RESPONSES,
-        Endpoint.EMBEDDINGS,
-        Endpoint.MODELS,
-        Endpoint.MODEL,
-        Endpoint.IMAGES,
-    ),
+    paths=_below("/v1", *_CORE, Endpoint.RESPONSE, Endpoint.RESPONSE_DELETE, Endpoint.IMAGES),
     # Every event of a stream has it, counted so far.
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -295,11 +289,8 @@ AZURE = Provider(
     models=(),
     paths=_below(
         "/openai/v1",
-        Endpoint.CHAT_COMPLETIONS,
-        Endpoint.RESPONSES,
-        Endpoint.EMBEDDINGS,
-        Endpoint.MODELS,
-        Endpoint.MODEL,
+        *_CORE,
+        *_STORED,
         Endpoint.IMAGES,
         Endpoint.IMAGE_EDITS,
         Endpoint.SPEECH,
@@ -324,7 +315,9 @@ BEDROCK = Provider(
     ),
     auth=AuthScheme.BEARER,
     models=(),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MODELS),
+    paths=_below(
+        "/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MODELS, Endpoint.RESPONSE, Endpoint.RESPONSE_DELETE
+    ),
     # Not documented for this surface.
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -338,20 +331,7 @@ CUSTOM = Provider(
     address=OwnAddress(hosts=None, example="https://llm.example.com/v1, at a public address"),
     auth=AuthScheme.BEARER,
     models=(),
-    paths=_below(
-        "",
-        Endpoint.CHAT_COMPLETIONS,
-        Endpoint.RESPONSES,
-        Endpoint.EMBEDDINGS,
-        Endpoint.MODELS,
-        Endpoint.MODEL,
-        Endpoint.MODERATIONS,
-        Endpoint.IMAGES,
-        Endpoint.IMAGE_EDITS,
-        Endpoint.SPEECH,
-        Endpoint.TRANSCRIPTIONS,
-        Endpoint.TRANSLATIONS,
-    ),
+    paths=_below("", *_CORE, *_MEDIA),
     accepts_include_usage=False,
     validation_path="/models",
 )

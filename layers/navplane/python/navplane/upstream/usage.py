@@ -57,6 +57,7 @@ class UsageReader:
         self.text_bytes = 0
         self.ended = False
         self.failed = False
+        self.object_id: str | None = None
 
     def skim(self, events: bytes) -> bool:
         """A first look at all the events of one read together, which is where most of a stream ends: whether any of them has

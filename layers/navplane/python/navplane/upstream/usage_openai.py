@@ -18,7 +18,7 @@ DONE = b"[DONE]"
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:(?:\s|data:)*\{')
 _CHAT_NEWS = re.compile(rb'"(?:usage|error)"\s*:(?:\s|data:)*\{|"finish_reason"\s*:\s*"|\[DONE\]')
 _CHAT_TEXT = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
-_RESPONSES_NEWS = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"')
+_RESPONSES_NEWS = re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|completed|incomplete|failed)|error)"')
 _DELTA = re.compile(rb'"delta"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
 
 
@@ -81,6 +81,8 @@ class ResponsesReader(UsageReader):
             return
         event = json.loads(payload)
         kind = event.get("type")
+        if kind == "response.created":
+            self.object_id = label(part(event, "response").get("id"))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             self.ended = True
             self.read_body(part(event, "response"))
@@ -88,6 +90,7 @@ class ResponsesReader(UsageReader):
 
     def read_body(self, body: Object) -> None:
         self.failed |= isinstance(body.get("error"), dict)
+        self.object_id = label(body.get("id")) or self.object_id
         self.response_model = label(body.get("model"))
         self.service_tier = label(body.get("service_tier"))
         self.finish_reason = label(part(body, "incomplete_details").get("reason")) or label(body.get("status"))

@@ -1,0 +1,52 @@
+"""Objects that a provider keeps beyond a call (stored responses): they belong to the organization whose call made them.
+
+Organizations may share a provider's account, and whoever knows an id could read what stands behind it. Fails closed: what
+was never bound is as good as not there.
+"""
+
+import re
+from datetime import datetime
+
+from navplane.errors import NavPlaneError, NotFound
+from navplane.gate.gate import Gate, Owner
+from navplane.gateway.call import Call
+from navplane.model.usage import Endpoint
+from navplane.telemetry import logger
+
+OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
+
+
+def makes_objects(call: Call) -> bool:
+    """Whether what this call makes can be asked for again."""
+    assert call.route is not None
+    assert call.provider is not None
+    return call.route.endpoint is Endpoint.RESPONSES and Endpoint.RESPONSE in call.provider.paths
+
+
+def require_own(gate: Gate, call: Call) -> None:
+    """Every object that the call names must be its organization's. Raise NotFound, alike for another's and for none."""
+    assert call.route is not None
+    assert call.provider is not None
+    assert call.caller is not None
+    named = [call.route.object_id, call.continues if makes_objects(call) else None]
+    for object_id in filter(None, named):
+        owner = gate.owner_of(call.provider.name, object_id) if OBJECT_ID.fullmatch(object_id) else None
+        if owner is None or owner.org_id != call.caller.org_id:
+            raise NotFound(
+                "There is no such response. Those that were made through NavPlane, by this organization, can be used."
+            )
+        call.owner = owner
+
+
+def bind(gate: Gate, call: Call, object_id: str, now: datetime) -> None:
+    """Never raises: an answer that was paid for goes out, and an object that could not be bound can't be asked for again."""
+    assert call.provider is not None
+    assert call.caller is not None
+    assert call.candidate is not None
+    if not OBJECT_ID.fullmatch(object_id):
+        return
+    owner = Owner(org_id=call.caller.org_id, provider_key_id=call.candidate.context.provider_key_id)
+    try:
+        gate.bind_object(call.provider.name, object_id, owner, now)
+    except NavPlaneError as exc:
+        logger.warning("object.unbound", extra={"request_id": str(call.request_id), "error": type(exc).__name__})
