@@ -35,7 +35,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The routes of the AdminApi in template.yaml; every other path is the gateway's. Requests and usage are read under the role
 # that only reads, as their function does.
-ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready")
+ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(r"/admin/orgs/[^/]+/(requests|usage/[a-z]+)")
 
 

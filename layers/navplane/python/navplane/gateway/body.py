@@ -55,17 +55,26 @@ class ModelCall:
     members: dict[str, Member]
 
 
-def parse(body: bytes) -> ModelCall:
-    """Raise InvalidJSON, or AmbiguousModel when `model` is missing, there twice, or no plain text."""
+def parse(body: bytes, *, named: str | None = None) -> ModelCall:
+    """`named` is the model that the path names, if it does. Raise InvalidJSON, or AmbiguousModel when `model` is missing (but
+    for the path), there twice, no plain text, or another than the path's."""
     text = _decode(body)
     members = _members_read(body, text)
-    model = members["model"].value if "model" in members else None
+    model = members["model"].value if "model" in members else named
+    model = checked_model(model, named=named)
+    stream = "stream" in members and members["stream"].value is True
+    return ModelCall(text=text, model=model, stream=stream, output_limit=_output_limit(members), members=members)
+
+
+def checked_model(model: object, *, named: str | None = None) -> str:
+    """A model's name that is one, and the one that the path names, if it does. Raise AmbiguousModel."""
+    if named is not None and model != named:
+        raise AmbiguousModel("The path and the body name different models. Send the deployment's name in both, or no model.")
     if not isinstance(model, str):
         raise AmbiguousModel('The body must name one model, as a string: {"model": "…"}.')
     if not (0 < len(model) <= MAX_MODEL_CHARACTERS and model.isprintable()):
         raise AmbiguousModel("The model's name must be printable and at most 256 characters long.")
-    stream = "stream" in members and members["stream"].value is True
-    return ModelCall(text=text, model=model, stream=stream, output_limit=_output_limit(members), members=members)
+    return model
 
 
 def object_members(text: str, start: int, scan: Any = None) -> tuple[list[Member], int]:
