@@ -5,10 +5,11 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from navplane.ingest import price_list, rates
 from navplane.model.price import NOTHING_TO_PAY, UNPRICED, Price, PriceSource
-from navplane.model.usage import Endpoint, Outcome, PriceQuality, Usage, UsageQuality
+from navplane.model.usage import UNBILLED, Endpoint, Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 
-UNBILLED = frozenset({Endpoint.MODELS, Endpoint.COUNT_TOKENS})
+# Tokens of pictures and of text cost differently, and an event does not tell them apart.
+UNLISTED = frozenset({Endpoint.IMAGES, Endpoint.IMAGE_EDITS})
 SMALLEST = Decimal("1e-9")
 # Beyond this no column holds it, and no call costs it: the provider's numbers are wrong.
 HIGHEST = Decimal(10) ** 9
@@ -46,7 +47,7 @@ def _reported(event: UsageEvent) -> Price | None:
 
 def _listed(event: UsageEvent) -> Price | None:
     """By the model that answered, else by the one that was asked for: a deployment's name says nothing."""
-    found = None if event.usage == NOTHING else rates.find(event)
+    found = None if event.usage == NOTHING or event.endpoint in UNLISTED else rates.find(event)
     cost = None if found is None else found.cost(event.usage)
     return None if cost is None else _price(event, cost, PriceQuality.PRICED, PriceSource.LIST, version=_LIST_VERSION)
 
