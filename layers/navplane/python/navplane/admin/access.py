@@ -34,6 +34,7 @@ class Permission(StrEnum):
     PROVIDER_SETTINGS_READ = "provider_settings:read"
     PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
     REQUEST_LIST = "request:list"
+    USAGE_READ = "usage:read"
 
 
 class Role(StrEnum):

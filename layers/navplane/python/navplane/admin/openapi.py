@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from navplane.admin import health, organizations, problem, provider_keys, provider_settings, providers, requests
+from navplane.admin import health, organizations, problem, provider_keys, provider_settings, providers, requests, usage
 from navplane.admin.app import bare
 
 router = APIRouter(tags=["description"])
@@ -34,6 +34,7 @@ ROUTERS = (
     provider_keys.router,
     provider_settings.router,
     requests.router,
+    usage.router,
     providers.router,
     health.router,
     router,

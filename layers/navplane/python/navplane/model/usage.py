@@ -26,6 +26,13 @@ class Endpoint(StrEnum):
     TRANSLATIONS = "audio.translations"
 
 
+# What no provider charges for.
+UNBILLED = frozenset(
+    {Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS}
+    | {Endpoint.RESPONSE, Endpoint.RESPONSE_DELETE, Endpoint.RESPONSE_CANCEL, Endpoint.RESPONSE_INPUT_ITEMS}
+)
+
+
 class UsageQuality(StrEnum):
     EXACT = "exact"
     ESTIMATED = "estimated"
