@@ -6,6 +6,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := .venv-uv/bin/uv --quiet --no-config
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Behind a proxy that looks into TLS, the system's certificates are those that count. A system without any has uv's own.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem),)
+export UV_SYSTEM_CERTS ?= true
+endif
 
 .PHONY: help
 help:  ## Show the targets

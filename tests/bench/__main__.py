@@ -55,6 +55,8 @@ def measure(contender: Contender, load: Load) -> dict[str, float]:
 def contenders() -> Iterator[list[Contender]]:
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="navplane-bench-")))
+        # Started by root, Postgres runs as another user, who must get through; else its data would go elsewhere and stay there.
+        directory.chmod(0o711)
         direct = stack.enter_context(provider(directory))
         yield [
             direct,

@@ -1,7 +1,8 @@
 """What is measured: a direct call, `navplane serve`, and LiteLLM, each a process of its own, pinned to its core.
 
-NavPlane authenticates, admits in Postgres (durable, synchronous_commit on), opens a sealed key and meters. LiteLLM checks its
-master key and has no database, which is in its favour. It is installed by this file, into a virtual environment of its own.
+NavPlane authenticates, admits in Postgres (durable, synchronous_commit on), opens a sealed key, meters and queues its events in
+Postgres; the replica that writes them down has the other core, as has Postgres. LiteLLM checks its master key and has no
+database, which is in its favour. It is installed by this file, into a virtual environment of its own.
 """
 
 import contextlib
@@ -67,9 +68,14 @@ def navplane(directory: Path, provider_port: int) -> Iterator[Contender]:
             "OIDC_AUDIENCE": "navplane",
             "PLATFORM_ADMIN_SUBJECTS": "bench",
         }
-        port = free_port()
-        command = [str(Path(sys.executable).with_name("navplane")), "serve", "--port", str(port)]
-        with running(command, core=PROXY_CORE, environment=environment) as process:
+        port, writer_port = free_port(), free_port()
+        command = [str(Path(sys.executable).with_name("navplane")), "serve", "--port"]
+        # The replica that writes the events down is not what is measured: on AWS it is a function of its own.
+        with (
+            running([*command, str(writer_port)], core=LOAD_CORE, environment=environment) as writer,
+            running([*command, str(port), "--no-jobs"], core=PROXY_CORE, environment=environment) as process,
+        ):
+            wait_until(lambda: answers(writer_port, "/health"), writer)
             wait_until(lambda: answers(port, "/health"), process)
             key = new_organization(port, signer.mint("bench"))
             yield Contender(name="navplane", port=port, pid=process.pid, headers={"authorization": f"Bearer {key}"})

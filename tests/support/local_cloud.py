@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 from navplane_local.cloud import CloudOptions
 from navplane_local.cloud import LocalCloud as Cloud
@@ -127,6 +128,21 @@ class LocalCloud:
             yield
         finally:
             self.start_postgres()
+
+    @contextmanager
+    def silent_postgres(self) -> Iterator[None]:
+        """Postgres and all its sessions stand still meanwhile: connections stay open, and nobody answers."""
+        server = self._cloud.database
+        assert isinstance(server, EmbeddedServer)
+        postmaster = psutil.Process(int((server.postgres.place.data / "postmaster.pid").read_text().split()[0]))
+        family = [postmaster, *postmaster.children()]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                process.resume()
 
     def stop_postgres(self) -> None:
         self._cloud.database.stop()

@@ -5,7 +5,8 @@ An answer is a list of steps: bytes to send, or a Pause, Hang or Cut. Nothing is
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -99,6 +100,8 @@ class FakeProvider:
         self._thread = threading.Thread(target=self._run, name="fake-provider")
         self._listening = threading.Event()
         self._stop = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._conversations: set[asyncio.Task[None]] = set()
         self.port = 0
 
     @property
@@ -127,6 +130,15 @@ class FakeProvider:
         with self._changed:
             assert self._changed.wait_for(lambda: self.closed_by_peer >= count, SECONDS), "the connection stayed open"
 
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Meanwhile nobody listens on the port, and open connections are closed."""
+        self._on_loop(self._hang_up())
+        try:
+            yield
+        finally:
+            self._on_loop(self._listen())
+
     def __enter__(self) -> Self:
         self._thread.start()
         assert self._listening.wait(SECONDS)
@@ -142,22 +154,32 @@ class FakeProvider:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        tasks: set[asyncio.Task[None]] = set()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.connections += 1
-            task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 26)
-        self.port = server.sockets[0].getsockname()[1]
+        await self._listen()
         self._listening.set()
         await self._stop.wait()
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._hang_up()
+
+    async def _listen(self) -> None:
+        """On a free port, and on the same one ever after."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=1 << 26)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _hang_up(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        conversations = list(self._conversations)
+        for conversation in conversations:
+            conversation.cancel()
+        await asyncio.gather(*conversations, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = self._loop.create_task(self._converse(reader, writer))
+        self._conversations.add(task)
+        task.add_done_callback(self._conversations.discard)
+
+    def _on_loop(self, work: Coroutine[None, None, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

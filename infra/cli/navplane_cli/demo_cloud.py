@@ -48,7 +48,9 @@ def demo_cloud() -> Iterator[DemoCloud]:
     """Start it, and stop and wipe it at the end. Raise DemoFailed when it does not start."""
     with tempfile.TemporaryDirectory(prefix="navplane-demo-") as directory:
         state = Path(directory) / "state"
-        environment = os.environ | {"NAVPLANE_STATE_DIR": str(state), "NAVPLANE_PORT": "0"}
+        # Its own in everything: a database or an override that is meant for another NavPlane is not for this one.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("NAVPLANE_")}
+        environment |= {"NAVPLANE_STATE_DIR": str(state), "NAVPLANE_PORT": "0"}
         log = Path(directory) / "up.log"
         process = _navplane("up", environment, log)
         try:

@@ -18,7 +18,7 @@ from navplane.queue.sqs import SqsRequestLog
 
 from navplane_cli.serve_settings import RoleSettings
 
-app = typer.Typer(help="Usage events and the rows made of them.", no_args_is_help=True)
+app = typer.Typer(help="Usage events and the rows made of them.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -1,9 +1,10 @@
 """The `navplane` command. A sub-command is imported when it is asked for: `up` starts faster without what `serve` needs."""
 
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+from navplane import __version__
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -41,8 +42,18 @@ def _app_of(function: object) -> typer.Typer:
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"navplane {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def navplane() -> None:
+def navplane(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     """NavPlane: a serverless AI gateway and control plane."""
 
 

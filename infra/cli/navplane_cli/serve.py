@@ -29,11 +29,12 @@ def serve(
     try:
         settings = ServeSettings.from_env()
         applied = prepare(settings.roles)
+        served = assemble(settings, jobs=jobs)
     except (ConfigurationError, DependencyUnavailable) as exc:
         typer.echo(exc.message, err=True)
         raise typer.Exit(2) from exc
     logger.info("serve.migrated", extra={"applied": applied})
-    run(assemble(settings, jobs=jobs), host=host, port=port)
+    run(served, host=host, port=port)
 
 
 def run(app: Served, *, host: str, port: int) -> None:

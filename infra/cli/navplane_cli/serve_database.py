@@ -6,8 +6,9 @@ from navplane.config import DatabaseSettings
 from navplane.store.bootstrap import LOGIN_ROLES, bootstrap
 from navplane.store.database import Connection, connector
 from navplane.store.migrate import ensure_partitions, migrate
+from navplane.store.opening import explained
 
-from navplane_cli.serve_settings import RoleSettings
+from navplane_cli.serve_settings import URL_NAME, RoleSettings
 
 MONTHS_AHEAD = 3
 # Any number that nothing else locks in this database.
@@ -17,8 +18,9 @@ _PATIENCE_SECONDS = 300.0
 
 
 def prepare(roles: RoleSettings) -> list[str]:
-    """Make or mend the roles, apply pending migrations, return their names. Raise DependencyUnavailable or MigrationRefused."""
-    with connect(roles.database) as creator:
+    """Make or mend the roles, apply pending migrations, return their names. Raise ConfigurationError."""
+    where = f"The Postgres of {URL_NAME} at {roles.database.host}"
+    with explained(where), connect(roles.database) as creator:
         creator.run("SELECT pg_advisory_lock(:key)", key=_LOCK)
         bootstrap(creator, passwords={role: roles.password_of(role).reveal().decode() for role in LOGIN_ROLES})
         with connect(roles.of("navplane_owner")) as owner:

@@ -26,7 +26,7 @@ from navplane.errors import ConfigurationError
 from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
 
-_URL_NAME = "NAVPLANE_DATABASE_URL"
+URL_NAME = "NAVPLANE_DATABASE_URL"
 _TLS_MODES = {"disable": False, "require": True, "verify-ca": True, "verify-full": True}
 _SHORTEST_SECRET = 16
 
@@ -49,7 +49,7 @@ class RoleSettings:
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
-        database = database_settings(require(env, _URL_NAME))
+        database = database_settings(require(env, URL_NAME))
         return cls(database=database, secret=_role_secret(env, database))
 
     def password_of(self, role: str) -> Secret:
@@ -98,9 +98,9 @@ def database_settings(url: str) -> DatabaseSettings:
         host, port = options.pop("host", "") or parts.hostname or "", int(options.pop("port", 0) or parts.port or 5432)
     except ValueError:
         # Said without the URL and without the cause: both may show the password.
-        raise ConfigurationError(f"{_URL_NAME} can't be read. {_EXAMPLE}") from None
+        raise ConfigurationError(f"{URL_NAME} can't be read. {_EXAMPLE}") from None
     if parts.scheme not in ("postgres", "postgresql") or not host or not parts.username or not parts.path.strip("/"):
-        raise ConfigurationError(f"{_URL_NAME} must name a user, a host and a database. {_EXAMPLE}")
+        raise ConfigurationError(f"{URL_NAME} must name a user, a host and a database. {_EXAMPLE}")
     return DatabaseSettings(
         host=host,
         port=port,
@@ -120,13 +120,13 @@ def _tls(mode: str | None, host: str) -> bool:
     if mode is None:
         return not (host.startswith("/") or _is_loopback(host))
     if mode not in _TLS_MODES:
-        raise ConfigurationError(f"{_URL_NAME} has sslmode={mode!r}; it must be one of: {', '.join(_TLS_MODES)}.")
+        raise ConfigurationError(f"{URL_NAME} has sslmode={mode!r}; it must be one of: {', '.join(_TLS_MODES)}.")
     return _TLS_MODES[mode]
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        require_loopback(_URL_NAME, f"http://[{host}]" if ":" in host else f"http://{host}")
+        require_loopback(URL_NAME, f"http://[{host}]" if ":" in host else f"http://{host}")
     except ConfigurationError:
         return host == "localhost"
     return True
@@ -138,7 +138,7 @@ def _role_secret(env: Mapping[str, str], database: DatabaseSettings) -> Secret:
     if len(given) < _SHORTEST_SECRET:
         raise ConfigurationError(
             f"Set NAVPLANE_ROLE_SECRET to at least {_SHORTEST_SECRET} random characters: the passwords of NavPlane's database "
-            f"roles are derived from it. Without it the password in {_URL_NAME} is used, which is too short or absent."
+            f"roles are derived from it. Without it the password in {URL_NAME} is used, which is too short or absent."
         )
     return Secret(given)
 

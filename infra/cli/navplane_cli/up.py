@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from socket import socket
 from typing import IO, Annotated
 
 import typer
-from navplane.config import OVERRIDE_PREFIX
+from navplane.config import OVERRIDE_PREFIX, Mode, UpstreamSettings
 from navplane.errors import ConfigurationError, NavPlaneError
+from navplane.upstream.origin import Origins
 from navplane_local.cloud import ROOT, CloudOptions, LocalCloud
 from navplane_local.demo_organization import MODEL, SelfTestFailed
 from navplane_local.invocation import FunctionError
@@ -32,11 +35,14 @@ EXPECTED = (NavPlaneError, AlreadyUp, TemplateError, FunctionError, SelfTestFail
 
 def up(
     port: Annotated[
-        int, typer.Option(envvar="NAVPLANE_PORT", help="The port; the next free one if it is taken.")
+        int,
+        typer.Option(envvar="NAVPLANE_PORT", min=0, max=65535, help="The port; the next free one if it is taken. 0 is any."),
     ] = DEFAULT_PORT,
     state_dir: Annotated[Path, typer.Option(envvar="NAVPLANE_STATE_DIR", help="Where the local data lives.")] = ROOT
     / ".navplane",
-    postgres_port: Annotated[int | None, typer.Option(help="Also let Postgres listen on this TCP port of 127.0.0.1.")] = None,
+    postgres_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Also let Postgres listen on this TCP port of 127.0.0.1.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print what the functions log.")] = False,
 ) -> None:
     """Start everything on this machine and print the URLs; Ctrl-C delivers what is queued and stops it."""
@@ -66,10 +72,10 @@ async def _run(began: float, port: int, state_dir: Path, postgres_port: int | No
                 overrides=_overrides(),
             )
         )
-        await _serve(cloud, stop, began)
+        await _serve(cloud, stop, began, port)
 
 
-async def _serve(cloud: LocalCloud, stop: asyncio.Event, began: float) -> None:
+async def _serve(cloud: LocalCloud, stop: asyncio.Event, began: float, port: int) -> None:
     start = asyncio.create_task(cloud.start(_report))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((start, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -78,11 +84,12 @@ async def _serve(cloud: LocalCloud, stop: asyncio.Event, began: float) -> None:
         start.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await start
+        typer.echo("stopped before it was ready")
         return
     start.result()
     try:
         dev_env.write(cloud.state.dev_env, _values(cloud))
-        _announce(cloud, time.monotonic() - began)
+        _announce(cloud, time.monotonic() - began, port)
         await _renew_dev_env(cloud, stopping)
     finally:
         cloud.state.dev_env.unlink(missing_ok=True)
@@ -103,7 +110,9 @@ def _values(cloud: LocalCloud) -> dict[str, str]:
         "NAVPLANE_API_KEY": cloud.demo.api_key,
         "NAVPLANE_ADMIN_URL": f"{cloud.base_url}/admin",
         "NAVPLANE_ADMIN_TOKEN": cloud.admin_token(),
-        "NAVPLANE_DATABASE_URL": cloud.database.url(),
+        # Not NAVPLANE_DATABASE_URL: with that, a shell that has read this file would start the next NavPlane on this one's
+        # Postgres, whose roles then get new passwords.
+        "NAVPLANE_LOCAL_DATABASE_URL": cloud.database.url(),
     }
 
 
@@ -111,10 +120,12 @@ def _report(step: str, seconds: float, detail: str) -> None:
     typer.echo(f"ok  {step:<18} {seconds:5.1f} s  {detail}")
 
 
-def _announce(cloud: LocalCloud, seconds: float) -> None:
+def _announce(cloud: LocalCloud, seconds: float, port: int) -> None:
+    bound = cloud.base_url.rpartition(":")[2]
+    notice = f"port {port} is taken; using {bound}\n" if port and bound != str(port) else ""
     typer.echo(f"""
 NavPlane is ready, after {seconds:.1f} s.
-
+{notice}
   gateway     {cloud.base_url}/v1 for OpenAI SDKs, {cloud.base_url} for Anthropic's
   streaming   {cloud.rest_url}/v1, the same through API Gateway's REST API
   admin API   {cloud.base_url}/admin/orgs
@@ -131,20 +142,34 @@ Ctrl-C stops it; `make reset` wipes the data.""")
 
 
 def _bind(port: int) -> socket:
-    """`port`, or the next one that is free, with a notice. 0 takes any."""
-    for candidate in range(port, port + PORTS_TRIED if port else 1):
-        with contextlib.suppress(OSError):
-            bound = bind(candidate)
-            if candidate != port:
-                typer.echo(f"port {port} is taken; using {candidate}")
-            return bound
-    raise ConfigurationError(f"Ports {port} to {port + PORTS_TRIED - 1} are all taken: set NAVPLANE_PORT.")
+    """`port`, or the next one that is free. 0 takes any."""
+    last = min(port + PORTS_TRIED, 65536) - 1 if port else 0
+    for candidate in range(port, last + 1):
+        try:
+            return _listening(candidate)
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                raise ConfigurationError(f"Port {candidate} can't be used: {exc.strerror}. Set NAVPLANE_PORT.") from exc
+    raise ConfigurationError(f"Ports {port} to {last} are all taken: set NAVPLANE_PORT.")
 
 
-def _overrides() -> dict[str, str]:
-    return {
-        name.removeprefix(OVERRIDE_PREFIX).lower(): url for name, url in os.environ.items() if name.startswith(OVERRIDE_PREFIX)
-    }
+def _listening(port: int) -> socket:
+    """It listens from the first moment: two that only hold a port, and don't listen yet, would not notice each other."""
+    bound = bind(port)
+    try:
+        bound.listen()
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _overrides() -> Mapping[str, str]:
+    """Refused here if they can't be used, before anything was started."""
+    given = {name: url for name, url in os.environ.items() if name.startswith(OVERRIDE_PREFIX)}
+    overrides = UpstreamSettings.from_env({"NAVPLANE_MODE": Mode.LOCAL.value} | given).overrides
+    Origins(overrides=overrides, demo_url=None)
+    return overrides
 
 
 class FunctionLogs:

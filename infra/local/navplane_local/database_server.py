@@ -8,6 +8,7 @@ from urllib.parse import quote
 from navplane.config import DatabaseSettings
 from navplane.store.bootstrap import bootstrap
 from navplane.store.database import Connection, connector
+from navplane.store.opening import explained
 
 from navplane_local.postgres import EmbeddedPostgres
 
@@ -65,7 +66,7 @@ class ExternalServer:
         self._settings = settings
 
     def start(self, passwords: Mapping[str, str]) -> None:
-        with self._connect() as connection:
+        with explained(f"The {self.title} at {self._settings.host}"), self._connect() as connection:
             bootstrap(connection, passwords=passwords)
 
     def stop(self) -> None:

@@ -136,6 +136,9 @@ def main(arguments: list[str]) -> int:
     if name not in known:
         print(f"there is no function {name!r}; there are: {', '.join(sorted(known))}", file=sys.stderr)
         return 2
+    if not Path(path).is_file():
+        print(f"there is no event file {path!r}; tests/events has some", file=sys.stderr)
+        return 2
     try:
         result = invoke(known[name], Path(path).read_bytes(), given=given_to(known[name]))
     except (EmulatorError, OSError, subprocess.CalledProcessError) as exc:

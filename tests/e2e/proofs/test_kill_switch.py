@@ -18,7 +18,7 @@ from tests.support.local_cloud import LocalCloud
 from tests.support.organization import Organization
 
 CALLERS = 4
-KILLS = 10
+KILLS = 8
 ROTATIONS = 5
 REFUSED_AFTER = 3
 DISABLED = {"openai": (403, "organization_disabled"), "anthropic": (403, "permission_error")}

@@ -38,3 +38,20 @@ def test_start_that_fails_says_why_and_leaves_nothing(state: Path) -> None:
     assert failed.stderr.startswith("NavPlane did not start: ")
     assert "Traceback" not in failed.stderr
     assert navplane_up.processes_of(state) == set()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("NAVPLANE_UPSTREAM_OVERRIDE_OPENAI", "https://api.example.com", "NAVPLANE_UPSTREAM_OVERRIDE_OPENAI is "),
+        ("NAVPLANE_UPSTREAM_OVERRIDE_OPNEAI", "http://127.0.0.1:9", "'opneai'"),
+        ("NAVPLANE_DATABASE_URL", "postgresql://o:p@127.0.0.1:1/n", "Connection refused"),
+        ("NAVPLANE_PORT", "65536", "65535"),
+    ],
+)
+def test_setting_that_cannot_work_is_named(variable: str, value: str, reason: str, state: Path) -> None:
+    failed = navplane_up.run("up", state, **{variable: value})
+    assert failed.returncode != 0
+    assert reason in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert "ok " not in failed.stdout

@@ -77,6 +77,7 @@ def test_a_body_that_is_not_json_is_400(api: TestClient, body: bytes) -> None:
 def test_a_body_of_another_type_is_refused(api: TestClient, content_type: str) -> None:
     answer = api.post("/admin/orgs", content=b'{"name": "x"}', headers={"content-type": content_type})
     is_problem(answer, 422, "invalid")
+    assert "Content-Type: application/json" in answer.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import pytest
 from fastapi.testclient import TestClient
 from navplane.gate.gate import RefusalReason
+from navplane.upstream.provider import PROVIDERS
 
 from tests.integration.admin.support import Admission
 
-BOTH_ENABLED = {"anthropic": {"enabled": True}, "openai": {"enabled": True}}
+ALL_ENABLED = {name: {"enabled": True} for name in PROVIDERS}
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def path(api: TestClient, organization: dict[str, str]) -> str:
 def test_everything_is_allowed_until_somebody_says_otherwise(
     api: TestClient, path: str, organization: dict[str, str], admission: Admission
 ) -> None:
-    assert api.get(path).json() == {"providers": BOTH_ENABLED, "allow_models": [], "block_models": []}
+    assert api.get(path).json() == {"providers": ALL_ENABLED, "allow_models": [], "block_models": []}
     assert admission.refusal(organization["api_key"]) is None
 
 
@@ -28,7 +29,7 @@ def test_a_disabled_provider_is_refused_from_the_next_call_on(
     api: TestClient, path: str, organization: dict[str, str], admission: Admission
 ) -> None:
     answer = api.put(path, json={"providers": {"openai": {"enabled": False}}})
-    assert answer.json()["providers"] == {**BOTH_ENABLED, "openai": {"enabled": False}}
+    assert answer.json()["providers"] == {**ALL_ENABLED, "openai": {"enabled": False}}
     assert admission.refusal(organization["api_key"]) is RefusalReason.MODEL_NOT_ALLOWED
     api.put(path, json={"providers": {"openai": {"enabled": True}}})
     assert admission.refusal(organization["api_key"]) is None
@@ -48,7 +49,7 @@ def test_what_is_absent_stays_as_it_is(api: TestClient, path: str) -> None:
     api.put(path, json={"providers": {"anthropic": {"enabled": False}}, "allow_models": ["a", "b"]})
     changed = api.put(path, json={"block_models": ["null", "c,d", '"', "{}", "\\"]}).json()
     assert changed == {
-        "providers": {**BOTH_ENABLED, "anthropic": {"enabled": False}},
+        "providers": {**ALL_ENABLED, "anthropic": {"enabled": False}},
         "allow_models": ["a", "b"],
         "block_models": ["null", "c,d", '"', "{}", "\\"],
     }
@@ -87,6 +88,6 @@ def test_settings_that_make_no_sense_are_refused_and_change_nothing(api: TestCli
 def test_the_providers_are_listed_without_their_addresses(api: TestClient) -> None:
     page = api.get("/providers").json()
     assert page["next_cursor"] is None
-    assert [item["name"] for item in page["items"]] == ["openai", "anthropic"]
+    assert [item["name"] for item in page["items"]] == list(PROVIDERS)
     assert page["items"][1]["endpoints"] == ["messages", "messages.count_tokens", "models"]
     assert "127.0.0.1" not in api.get("/providers").text

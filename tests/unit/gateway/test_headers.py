@@ -1,5 +1,8 @@
 """Which headers pass."""
 
+import json
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,3 +173,30 @@ def test_secret_is_redacted_wherever_chunks_end(parts: list[bytes], cuts: list[i
     result = b"".join(redactor.feed(chunk) for chunk in chunks) + redactor.finish()
     assert SECRET not in result
     assert result == text.replace(SECRET, b"*" * len(SECRET))
+
+
+AWKWARD = "sk-a+/=%&\"'<>\\z"
+SPELLED = [
+    AWKWARD,
+    quote(AWKWARD),
+    quote(AWKWARD, safe=""),
+    json.dumps(AWKWARD)[1:-1],
+    json.dumps(AWKWARD)[1:-1].replace("/", "\\/"),
+    json.dumps(AWKWARD)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
+]
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize("spelled", SPELLED)
+def test_secret_is_redacted_however_it_is_spelled(spelled: str, size: int) -> None:
+    text = f'{{"message":"Your key is {spelled}."}}'.encode()
+    redactor = Redactor(AWKWARD.encode())
+    result = b"".join(redactor.feed(text[at : at + size]) for at in range(0, len(text), size)) + redactor.finish()
+    assert result == text.replace(spelled.encode(), b"*" * len(spelled))
+
+
+@pytest.mark.parametrize("spelled", SPELLED)
+def test_header_that_holds_the_providers_key_is_dropped_however_it_is_spelled(spelled: str) -> None:
+    headers = raw(("x-echo", f"key={spelled}"), ("x-other", "sk-a"))
+    passed = downstream_headers(headers, secret=AWKWARD.encode(), request_id="id-1", resized=False)
+    assert passed == [(b"x-other", b"sk-a"), (b"x-navplane-request-id", b"id-1")]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import fields
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -18,7 +19,7 @@ WIRE_FIELDS = (
     "request_id", "org_id", "workspace_id", "key_id", "endpoint", "region", "started_at", "status", "outcome", "usage_quality",
     "provider", "provider_key_id", "model", "response_model", "stream", "demo", "error_code", "usage", "raw_usage",
     "service_tier", "provider_request_id", "finish_reason", "attempts", "first_byte_ms", "duration_ms", "request_bytes",
-    "response_bytes", "client",
+    "response_bytes", "client", "provider_cost_usd",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def test_an_event_reads_back_as_it_was_written() -> None:
         usage_quality=UsageQuality.ESTIMATED,
         first_byte_ms=12,
         client="OpenAI/Python 3.52.0",
+        provider_cost_usd=Decimal("0.000950000"),
     )
     assert UsageEvent.from_json(event.to_json()) == event
 
@@ -57,6 +59,8 @@ def test_the_wire_fields_are_those_of_v1_and_none_can_carry_content() -> None:
         usage_event().to_json().replace('"exact"', '"certain"'),
         usage_event().to_json().replace('"input_tokens":11', '"input_tokens":1e999'),
         usage_event(request_id="not-a-uuid").to_json(),
+        usage_event().to_json().replace('"provider_cost_usd":null', '"provider_cost_usd":"NaN"'),
+        usage_event().to_json().replace('"provider_cost_usd":null', '"provider_cost_usd":"-1"'),
     ],
 )  # fmt: skip
 def test_anything_else_is_malformed(text: str) -> None:

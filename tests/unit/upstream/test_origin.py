@@ -1,7 +1,7 @@
 """Which addresses may be dialled."""
 
 import pytest
-from navplane.errors import UpstreamUnreachable
+from navplane.errors import ConfigurationError, UpstreamUnreachable
 from navplane.upstream.origin import Origins
 from navplane.upstream.provider import ANTHROPIC, OPENAI, Origin
 
@@ -18,6 +18,11 @@ def test_override_beats_the_registry_for_its_provider_only() -> None:
     origins = Origins(overrides={"openai": "http://127.0.0.1:9001/base/"}, demo_url=None)
     assert origins.of(OPENAI, demo=False) == Origin(scheme="http", host="127.0.0.1", port=9001, base_path="/base")
     assert origins.of(ANTHROPIC, demo=False) == ANTHROPIC.origin
+
+
+def test_override_of_no_known_provider_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"'opneai'.*openai, anthropic"):
+        Origins(overrides={"opneai": "http://127.0.0.1:9001"}, demo_url=None)
 
 
 def test_demo_key_goes_to_the_demo_upstream_whatever_the_overrides_say() -> None:

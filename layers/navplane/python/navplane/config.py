@@ -148,7 +148,8 @@ def require_loopback(name: str, url: str) -> None:
     """Raise ConfigurationError unless `url` is http:// at a literal loopback address."""
     try:
         parts = urlsplit(url)
-        loopback = parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_loopback
+        bare = parts.port != 0 and not (parts.username or parts.query or parts.fragment)
+        loopback = bare and parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:
         loopback = False
     if not loopback:

@@ -53,7 +53,7 @@ def late_gate(settings: DatabaseSettings, *, connections: int) -> "Gate":
     def make() -> "Gate":
         from navplane.gate.gate_postgres import PostgresGate
 
-        return PostgresGate(database(settings, size=connections))
+        return PostgresGate(database(settings, size=connections, timeout_seconds=1))
 
     return LateGate(make)
 

@@ -113,8 +113,15 @@ async def of_validation(request: Request, error: Exception) -> JSONResponse:
         return await of_ours(request, NotFound("There is nothing of that id."))
     refused = Invalid("Some of what was sent can't be accepted; `errors` says what.")
     request.state.error_code = refused.code
-    errors = [{"field": _field(one["loc"]), "message": str(one["msg"])} for one in found[:MAX_ERRORS]]
+    errors = [{"field": _field(one["loc"]), "message": _message(one)} for one in found[:MAX_ERRORS]]
     return response(refused, request_id=request.state.request_id, errors=errors)
+
+
+def _message(found: Mapping[str, Any]) -> str:
+    """The rule that was broken. A body under another media type is not parsed, which the rule alone would not tell."""
+    if found["type"] == "model_attributes_type":
+        return "Must be a JSON object, sent with `Content-Type: application/json`."
+    return str(found["msg"])
 
 
 def _field(location: Sequence[object]) -> str:

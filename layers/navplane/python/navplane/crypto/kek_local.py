@@ -22,6 +22,7 @@ NONCE_BYTES = 12
 
 # Wrapped form v1: version (1 byte) | nonce (12) | ciphertext and tag. AAD: the label below, then the encryption context as
 # canonical JSON. None of this may ever change for version 1: what is stored could not be unwrapped again.
+EXAMPLE = "`openssl rand -base64 32` prints one."
 VERSION = b"\x01"
 AAD_LABEL = b"navplane local kek v1\x00"
 FINGERPRINT_LABEL = b"navplane local kek id v1\x00"
@@ -32,7 +33,7 @@ class LocalKek:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
-            raise ConfigurationError(f"The encryption key has {len(key)} bytes; it must have {KEY_BYTES}.")
+            raise ConfigurationError(f"The encryption key has {len(key)} bytes; it must have {KEY_BYTES}. {EXAMPLE}")
         self._cipher = AESGCM(key)
         self.kek_id = "local:" + hashlib.sha256(FINGERPRINT_LABEL + key).hexdigest()[:32]
 
@@ -42,7 +43,7 @@ class LocalKek:
         try:
             return cls(base64.b64decode(key.reveal().strip(), validate=True))
         except (binascii.Error, ValueError):
-            raise ConfigurationError("The encryption key is not base64.") from None
+            raise ConfigurationError(f"The encryption key is not base64. {EXAMPLE}") from None
 
     def wrap(self, dek: bytes, *, context: Mapping[str, str]) -> bytes:
         nonce = os.urandom(NONCE_BYTES)

@@ -1,7 +1,9 @@
 """Which headers pass, in both directions. Upstream a list of what is dropped, since providers add new ones every week."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from navplane.crypto.api_key import UUID4
 from navplane.gateway.asgi import RawHeaders, first_of, values_of
@@ -25,6 +27,8 @@ _PROVIDERS_OWN = {Dialect.OPENAI: b"openai-", Dialect.ANTHROPIC: b"anthropic-"}
 
 _DROPPED_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"server"}
 _DROPPED_DOWN_PREFIXES = (b"cf-", b"x-navplane-")
+# No encoder changes these characters.
+_PLAIN = re.compile(rb"[A-Za-z0-9_.~-]*")
 _NATIVE_IDS = (b"x-request-id", b"request-id", b"apim-request-id")
 
 
@@ -62,10 +66,14 @@ def downstream_headers(headers: RawHeaders, *, secret: bytes, request_id: str, r
     dropped = (
         _DROPPED_DOWN | _nominated([(low, value) for low, _, value in lower]) | ({b"content-length"} if resized else set())
     )
+    everything = b"\0".join(part for header in headers for part in header)
+    echoed = [spelling for spelling in spellings(secret) if spelling in everything]
     passed = [
         (low, value)
         for low, name, value in lower
-        if low not in dropped and not low.startswith(_DROPPED_DOWN_PREFIXES) and secret not in value and secret not in name
+        if low not in dropped
+        and not low.startswith(_DROPPED_DOWN_PREFIXES)
+        and not any(spelling in value or spelling in name for spelling in echoed)
     ]
     return [*passed, (b"x-navplane-request-id", request_id.encode())]
 
@@ -89,16 +97,31 @@ def _nominated(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     return {name.strip().lower() for value in values_of(headers, b"connection") for name in value.split(b",")}
 
 
+def spellings(secret: bytes) -> tuple[bytes, ...]:
+    """How an answer may repeat `secret`: as it is, in a URL, or in JSON, where some encoders escape slashes (PHP) and some
+    HTML's signs (Go). The longest come first."""
+    if _PLAIN.fullmatch(secret):
+        return (secret,)
+    text = secret.decode("latin-1")
+    in_json = json.dumps(text)[1:-1]
+    for_html = in_json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    spelled = {text, quote(text), quote(text, safe=""), in_json, in_json.replace("/", "\\/"), for_html}
+    return tuple(sorted((form.encode("latin-1") for form in spelled), key=len, reverse=True))
+
+
 class Redactor:
-    """Replaces a secret in a stream of bytes by as many asterisks, also where it stands across two chunks."""
+    """Replaces a secret in a stream of bytes by as many asterisks, however it is spelled, also where it stands across two
+    chunks."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self._spellings = spellings(secret)
         self._kept = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        text = (self._kept + chunk).replace(self._secret, b"*" * len(self._secret))
-        keep = min(len(text), len(self._secret) - 1)
+        text = self._kept + chunk
+        for spelling in self._spellings:
+            text = text.replace(spelling, b"*" * len(spelling))
+        keep = min(len(text), len(self._spellings[0]) - 1)
         self._kept = text[len(text) - keep :]
         return text[: len(text) - keep]
 

@@ -2,6 +2,7 @@
 
 import traceback
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from navplane.gateway.asgi import first_of
 from navplane.gateway.call import Call
@@ -51,6 +52,7 @@ def usage_event(call: Call) -> UsageEvent:
         request_bytes=call.request_bytes,
         response_bytes=call.response_bytes,
         client=_client(call),
+        provider_cost_usd=_reported_cost(call, reading),
     )
 
 
@@ -89,6 +91,13 @@ def _measured(call: Call, reading: Reading | None) -> tuple[Usage, UsageQuality]
     if not call.written or call.route.endpoint in UNBILLED:
         return Usage(), UsageQuality.EXACT
     return measure(reading, request_bytes=call.request_bytes)
+
+
+def _reported_cost(call: Call, reading: Reading | None) -> Decimal | None:
+    """The answer's own word, of a provider whose word is in USD, and only as its last word."""
+    if reading is None or not reading.final or call.provider is None or not call.provider.reports_cost:
+        return None
+    return reading.cost_usd
 
 
 def _outcome(call: Call, reading: Reading | None) -> Outcome:

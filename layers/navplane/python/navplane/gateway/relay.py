@@ -27,7 +27,8 @@ async def relay(
     `withhold`: the usage event was asked for by us and not by the client, so it is taken out of the stream.
     """
     call.provider_request_id = native_id(response.headers)
-    if response.status in (401, 403):
+    assert call.provider is not None
+    if response.status in call.provider.key_refusals:
         call.written = False
         raise ProviderKeyRejected(_rejected(call))
     failed = response.status >= 400

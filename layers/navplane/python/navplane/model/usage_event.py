@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from navplane.model.ids import RequestId
 from navplane.model.usage import Endpoint, Outcome, Usage, UsageQuality
 
 WIRE_VERSION = 1
+# In USD. More than this no call costs, and no column holds.
+MAX_AMOUNT = 10**9
 
 
 class MalformedEvent(ValueError):
@@ -53,6 +56,8 @@ class UsageEvent:
     request_bytes: int = 0
     response_bytes: int = 0
     client: str | None = None
+    # What the provider itself says that the call cost; only where its word counts.
+    provider_cost_usd: Decimal | None = None
 
     def to_json(self) -> str:
         # Not dataclasses.asdict: it copies everything deeply, on the way of every request.
@@ -80,6 +85,19 @@ class UsageEvent:
         known["endpoint"] = Endpoint(known["endpoint"])
         known["outcome"] = Outcome(known["outcome"])
         known["usage_quality"] = UsageQuality(known["usage_quality"])
+        if known.get("provider_cost_usd") is not None:
+            known["provider_cost_usd"] = _amount(known["provider_cost_usd"])
         usage_fields = {field.name for field in fields(Usage)}
         known["usage"] = Usage(**{name: int(n) for name, n in known.get("usage", {}).items() if name in usage_fields})
         return cls(**known)
+
+
+def _amount(text: str) -> Decimal:
+    """Raise ValueError for what is no amount of money."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation as exc:
+        raise ValueError("not an amount") from exc
+    if not amount.is_finite() or not 0 <= amount < MAX_AMOUNT:
+        raise ValueError("not an amount")
+    return amount

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from navplane.errors import UpstreamUnreachable
+from navplane.errors import ConfigurationError, UpstreamUnreachable
 from navplane.upstream.provider import PROVIDERS, Origin, Provider
 
 
@@ -10,10 +10,13 @@ class Origins:
     """`overrides` maps a provider's name to a URL, `demo_url` is where demo keys go; both exist in local mode only.
 
     An override beats the registry, and a demo key goes to the demo upstream whatever the overrides say: a key that is not
-    real never reaches a real provider.
+    real never reaches a real provider. Raise ConfigurationError for an override of no known provider: a misspelt one would let
+    traffic go to the real one.
     """
 
     def __init__(self, *, overrides: Mapping[str, str], demo_url: str | None) -> None:
+        for name in set(overrides) - set(PROVIDERS):
+            raise ConfigurationError(f"An upstream override is for {name!r}, but the providers are: {', '.join(PROVIDERS)}.")
         self._overrides = {name: Origin.parse(url) for name, url in overrides.items()}
         self._demo = Origin.parse(demo_url) if demo_url else None
         registered = {provider.origin for provider in PROVIDERS.values()}

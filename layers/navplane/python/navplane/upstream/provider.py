@@ -44,7 +44,12 @@ class AuthScheme(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """`models` are globs of the names that route here without a prefix, `paths` where each endpoint lives below the origin,
-    `headers` what the registry itself adds where the caller sent none."""
+    `headers` what the registry itself adds where the caller sent none.
+
+    `accepts_include_usage`: a streamed chat needs the option to carry usage, and the provider takes it; False where usage
+    comes anyway, or where it isn't documented that the option is taken. `reports_cost`: `usage.cost` is what the call cost,
+    in USD. `key_refusals`: the statuses of a model call that mean a bad key; `invalid_key_statuses`: those of the validation.
+    """
 
     name: str
     title: str
@@ -56,6 +61,22 @@ class Provider:
     accepts_include_usage: bool
     validation_path: str
     headers: tuple[tuple[str, str], ...] = ()
+    reports_cost: bool = False
+    key_refusals: frozenset[int] = frozenset({401, 403})
+    invalid_key_statuses: frozenset[int] = frozenset({401, 403})
+
+
+# What OpenAI calls each operation below its `/v1`, and so do those who speak its dialect.
+OPENAI_NAMES = {
+    Endpoint.CHAT_COMPLETIONS: "/chat/completions",
+    Endpoint.RESPONSES: "/responses",
+    Endpoint.EMBEDDINGS: "/embeddings",
+    Endpoint.MODELS: "/models",
+}
+
+
+def _below(base: str, *endpoints: Endpoint) -> dict[Endpoint, str]:
+    return {endpoint: base + OPENAI_NAMES[endpoint] for endpoint in endpoints}
 
 
 OPENAI = Provider(
@@ -68,12 +89,7 @@ OPENAI = Provider(
         "gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "o5*", "codex-*", "computer-use-*",
         "text-embedding-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
     ),
-    paths={
-        Endpoint.CHAT_COMPLETIONS: "/v1/chat/completions",
-        Endpoint.RESPONSES: "/v1/responses",
-        Endpoint.EMBEDDINGS: "/v1/embeddings",
-        Endpoint.MODELS: "/v1/models",
-    },
+    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
     accepts_include_usage=True,
     validation_path="/v1/models",
 )  # fmt: skip
@@ -95,7 +111,109 @@ ANTHROPIC = Provider(
     headers=(("anthropic-version", "2023-06-01"),),
 )
 
-PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (OPENAI, ANTHROPIC)}
+# Those that speak OpenAI's dialect. Names of models that several of them serve route nowhere without a prefix.
+OPENROUTER = Provider(
+    name="openrouter",
+    title="OpenRouter",
+    dialect=Dialect.OPENAI,
+    origin=Origin(scheme="https", host="openrouter.ai", port=443),
+    auth=AuthScheme.BEARER,
+    models=(),
+    paths=_below("/api/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    # Every answer carries usage (openrouter.ai/docs, usage accounting).
+    accepts_include_usage=False,
+    # The list of models is public: it would take any key.
+    validation_path="/api/v1/key",
+    reports_cost=True,
+    # 403 is the verdict of a moderation on the input, and the caller's to see.
+    key_refusals=frozenset({401}),
+)
+
+GOOGLE = Provider(
+    name="google",
+    title="Google Gemini",
+    dialect=Dialect.OPENAI,
+    origin=Origin(scheme="https", host="generativelanguage.googleapis.com", port=443),
+    auth=AuthScheme.BEARER,
+    models=("gemini-*", "models/gemini-*"),
+    paths=_below("/v1beta/openai", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    accepts_include_usage=True,
+    validation_path="/v1beta/openai/models",
+    # A key that is none is an invalid argument to Google.
+    invalid_key_statuses=frozenset({400, 401, 403}),
+)
+
+MISTRAL = Provider(
+    name="mistral",
+    title="Mistral AI",
+    dialect=Dialect.OPENAI,
+    origin=Origin(scheme="https", host="api.mistral.ai", port=443),
+    auth=AuthScheme.BEARER,
+    models=(
+        "mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*", "open-mistral-*",
+    ),
+    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    # The last event of a stream has it; unknown options are refused.
+    accepts_include_usage=False,
+    validation_path="/v1/models",
+)  # fmt: skip
+
+GROQ = Provider(
+    name="groq",
+    title="Groq",
+    dialect=Dialect.OPENAI,
+    origin=Origin(scheme="https", host="api.groq.com", port=443),
+    auth=AuthScheme.BEARER,
+    models=(),
+    paths=_below("/openai/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MODELS),
+    # The last event of a stream has it under `x_groq`.
+    accepts_include_usage=False,
+    validation_path="/openai/v1/models",
+)
+
+DEEPSEEK = Provider(
+    name="deepseek",
+    title="DeepSeek",
+    dialect=Dialect.OPENAI,
+    origin=Origin(scheme="https", host="api.deepseek.com", port=443),
+    auth=AuthScheme.BEARER,
+    models=("deepseek-chat", "deepseek-reasoner"),
+    paths=_below("", Endpoint.CHAT_COMPLETIONS, Endpoint.MODELS),
+    accepts_include_usage=True,
+    validation_path="/models",
+)
+
+XAI = Provider(
+    name="xai",
+    title="xAI",
+    dialect=Dialect.OPENAI,
+    origin=Origin(scheme="https", host="api.x.ai", port=443),
+    auth=AuthScheme.BEARER,
+    models=("grok-*",),
+    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    # Every event of a stream has it, counted so far.
+    accepts_include_usage=False,
+    validation_path="/v1/models",
+    # A key that is none is an invalid argument to xAI, too.
+    invalid_key_statuses=frozenset({400, 401, 403}),
+)
+
+TOGETHER = Provider(
+    name="together",
+    title="Together AI",
+    dialect=Dialect.OPENAI,
+    origin=Origin(scheme="https", host="api.together.xyz", port=443),
+    auth=AuthScheme.BEARER,
+    models=(),
+    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    # The last event of a stream has it.
+    accepts_include_usage=False,
+    validation_path="/v1/models",
+)
+
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider for provider in (OPENAI, ANTHROPIC, OPENROUTER, GOOGLE, MISTRAL, GROQ, DEEPSEEK, XAI, TOGETHER)
+}
 
 
 def serving(endpoint: Endpoint, model: str, *, among: Iterable[Provider] = PROVIDERS.values()) -> Provider | None:

@@ -7,6 +7,7 @@ asked for its `reading`. It may raise on nonsense: the meter that feeds it lives
 import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from navplane.model.usage import Usage
@@ -17,13 +18,15 @@ MAX_LABEL = 128
 MAX_RAW_USAGE_BYTES = 8 * 1024
 # No provider counts this high; a number that does is no count, and would not fit where counts are stored.
 MAX_COUNT = 1 << 48
+MAX_USD = 1_000_000
+NANO = Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """`usage` is None where the provider gave none. `final`: these are the provider's last word, not an interim count.
     `ended`: the stream's own end mark was seen. `failed`: the provider reported an error inside the answer. `text_bytes`:
-    the size of the generated text seen so far, for an estimate."""
+    the size of the generated text seen so far, for an estimate. `cost_usd`: what the answer itself says that it cost."""
 
     usage: Usage | None
     final: bool
@@ -34,6 +37,7 @@ class Reading:
     text_bytes: int
     ended: bool
     failed: bool
+    cost_usd: Decimal | None = None
 
 
 class UsageReader:
@@ -87,6 +91,7 @@ class UsageReader:
             text_bytes=self.text_bytes,
             ended=self.ended,
             failed=self.failed,
+            cost_usd=amount((self.raw or {}).get("cost")),
         )
 
 
@@ -112,6 +117,13 @@ class UnbilledReader(UsageReader):
 def count(value: object) -> int:
     """A token count, or 0 where there is none that makes sense."""
     return value if type(value) is int and 0 <= value < MAX_COUNT else 0
+
+
+def amount(value: object) -> Decimal | None:
+    """An amount of money in nano-USD steps, or None where there is none that makes sense."""
+    if type(value) not in (int, float) or not 0 <= (number := Decimal(str(value))) < MAX_USD:
+        return None
+    return number.quantize(NANO)
 
 
 def label(value: object) -> str | None:

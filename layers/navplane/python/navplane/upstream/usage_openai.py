@@ -1,7 +1,9 @@
 """Where OpenAI's answers carry usage: chat completions, responses, embeddings.
 
 `prompt_tokens` and `input_tokens` include cached and cache-writing tokens, `completion_tokens` and `output_tokens` include
-reasoning (platform.openai.com/docs/api-reference): so the counts are taken as they are.
+reasoning (platform.openai.com/docs/api-reference): so the counts are taken as they are. Those who speak OpenAI's dialect
+differ in small things, and each is read where it stands: Groq's streams have usage under `x_groq`, DeepSeek counts cache
+hits beside the details, xAI and Google count reasoning in the total only.
 """
 
 import json
@@ -44,14 +46,20 @@ class ChatReader(UsageReader):
             self._begun = True
             self.read_body(json.loads(payload))
 
+    def body(self, data: bytes) -> None:
+        super().body(data)
+        self.final = self.raw is not None
+
     def read_body(self, body: Object) -> None:
         self.failed |= isinstance(body.get("error"), dict)
         self.response_model = label(body.get("model")) or self.response_model
         self.service_tier = label(body.get("service_tier")) or self.service_tier
         for choice in body.get("choices") or ():
             self.finish_reason = label(choice.get("finish_reason")) or self.finish_reason
-        if isinstance(body.get("usage"), dict):
-            self.raw, self.final = body["usage"], True
+        usage = body.get("usage") or part(body, "x_groq").get("usage")
+        if isinstance(usage, dict):
+            # Some count along with every event: what comes before the end of the text is an interim count.
+            self.raw, self.final = usage, self.finish_reason is not None or not body.get("choices")
 
     def usage(self) -> Usage | None:
         return chat_usage(self.raw) if self.raw is not None else None
@@ -115,10 +123,11 @@ class EmbeddingsReader(UsageReader):
 
 def chat_usage(raw: Object) -> Usage:
     prompt, completion = part(raw, "prompt_tokens_details"), part(raw, "completion_tokens_details")
+    read = count(raw.get("prompt_tokens"))
     return Usage(
-        input_tokens=count(raw.get("prompt_tokens")),
-        output_tokens=count(raw.get("completion_tokens")),
-        cached_input_tokens=count(prompt.get("cached_tokens")),
+        input_tokens=read,
+        output_tokens=max(count(raw.get("completion_tokens")), count(raw.get("total_tokens")) - read),
+        cached_input_tokens=count(prompt.get("cached_tokens")) or count(raw.get("prompt_cache_hit_tokens")),
         cache_write_5m_tokens=count(prompt.get("cache_write_tokens")),
         reasoning_tokens=count(completion.get("reasoning_tokens")),
         audio_input_tokens=count(prompt.get("audio_tokens")),

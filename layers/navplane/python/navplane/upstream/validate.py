@@ -27,7 +27,7 @@ def validate_key(provider: Provider, key: Secret, *, origin: Origin) -> None:
 
 
 def _judge(provider: Provider, status: int) -> None:
-    if status in (401, 403):
+    if status in provider.invalid_key_statuses:
         raise ProviderKeyInvalid(f"{provider.title} does not accept this key. Nothing was stored.")
     if not 200 <= status < 300:
         raise DependencyUnavailable(f"{provider.title} answered {status} when asked about the key. Nothing was stored.")
