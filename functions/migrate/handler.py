@@ -8,6 +8,7 @@ from typing import Any
 
 from navplane import wiring
 from navplane.config import MigrateSettings
+from navplane.ingest import price_list
 from navplane.store.migrate import ensure_partitions, migrate, schema_version
 
 MONTHS_AHEAD = 3
@@ -20,7 +21,11 @@ database = wiring.database(settings.database, size=1, timeout_seconds=TIMEOUT_SE
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Answers `{"applied": [names], "schema_version": name}`; raises, and so fails the deployment, if anything is refused."""
+    now = datetime.now(UTC)
     with database.connection() as connection:
         applied = migrate(connection)
-        ensure_partitions(connection, now=datetime.now(UTC), months_ahead=MONTHS_AHEAD)
+        ensure_partitions(connection, now=now, months_ahead=MONTHS_AHEAD)
+    # Before the first call, and not at the next run of maintenance: a budget refuses what has no price.
+    with database.transaction() as connection:
+        price_list.load(connection, now=now)
         return {"applied": applied, "schema_version": schema_version(connection)}

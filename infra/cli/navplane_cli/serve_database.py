@@ -1,8 +1,9 @@
-"""The database of `navplane serve` at its start: roles, migrations, partitions. Replicas that start together take turns."""
+"""The database of `navplane serve` at its start: roles, migrations, partitions, prices. Replicas take turns."""
 
 from datetime import UTC, datetime
 
 from navplane.config import DatabaseSettings
+from navplane.ingest import price_list
 from navplane.store.bootstrap import LOGIN_ROLES, bootstrap
 from navplane.store.database import Connection, connector
 from navplane.store.migrate import ensure_partitions, migrate
@@ -25,7 +26,11 @@ def prepare(roles: RoleSettings) -> list[str]:
         bootstrap(creator, passwords={role: roles.password_of(role).reveal().decode() for role in LOGIN_ROLES})
         with connect(roles.of("navplane_owner")) as owner:
             applied = migrate(owner)
-            ensure_partitions(owner, now=datetime.now(UTC), months_ahead=MONTHS_AHEAD)
+            now = datetime.now(UTC)
+            ensure_partitions(owner, now=now, months_ahead=MONTHS_AHEAD)
+            owner.run("BEGIN")
+            price_list.load(owner, now=now)
+            owner.run("COMMIT")
     return applied
 
 

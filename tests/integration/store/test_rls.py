@@ -39,6 +39,10 @@ TABLES = [
     Table(name="request_logs", touched="status", admin="S", reader="S"),
     Table(name="audit_events", touched="action", admin="SI", reader="S"),
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
+    Table(name="price_overrides", touched="effective_to", admin="SIU", reader="S"),
+    Table(name="ledger_entries", touched="kind", admin="S", reader="S"),
+    Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
+    Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
 ]
 BY_NAME = {table.name: table for table in TABLES}
@@ -47,6 +51,12 @@ BY_NAME = {table.name: table for table in TABLES}
 def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[str, object]]:
     """An INSERT of one more row for `org_id`."""
     fresh = new_id()
+    sums = {
+        "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh, "endpoint": "models", "demo": False,
+        "starts_at": NOW, "requests": 1, "failed_requests": 0, "unpriced_requests": 0, "inexact_requests": 0,
+        "input_tokens": 0, "cached_input_tokens": 0, "cache_write_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0,
+        "cost_usd": 0,
+    }  # fmt: skip
     rows: dict[str, dict[str, object]] = {
         "organizations": {"id": org_id, "name": "Acme"},
         "workspaces": {"org_id": org_id, "id": fresh, "name": "More", "region": "us"},
@@ -70,6 +80,16 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         },
         "audit_events": {"id": fresh, "org_id": org_id, "actor": "a", "action": "b", "resource": "c", "occurred_at": NOW},
         "outbox": {"id": fresh, "org_id": org_id, "aggregate": "organization", "aggregate_id": org_id},
+        "price_overrides": {
+            "org_id": org_id, "id": fresh, "provider": "openai", "model": str(fresh), "effective_from": NOW, "input_usd": 1,
+            "output_usd": 1,
+        },
+        "ledger_entries": {
+            "request_id": new_request_id(NOW), "revision": 1, "org_id": org_id, "workspace_id": ids["workspace"],
+            "key_id": fresh, "kind": "charge", "amount_usd": 1, "price_source": "list", "price_version": "1",
+        },
+        "usage_hourly": sums,
+        "usage_daily": sums,
         "reservations": {
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,
             "provider": "openai", "provider_key_id": fresh, "endpoint": "models", "region": "us", "stream": False,
@@ -333,7 +353,7 @@ def test_the_catalogue_has_none_of(superuser: Connection, what: str) -> None:
 
 def test_every_table_of_the_schema_is_in_the_matrix_or_known_to_belong_to_nobody(superuser: Connection) -> None:
     tables = {row[0] for row in superuser.run(OUR_TABLES)}
-    assert tables - BY_NAME.keys() == {"user_identities", "usage_queue", "schema_migrations"}
+    assert tables - BY_NAME.keys() == {"user_identities", "usage_queue", "schema_migrations", "model_prices"}
 
 
 # -- mutants: a lock that is taken off must be noticed -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from navplane.ingest import price_list
 from navplane.ingest.reap import Reaper
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
@@ -17,9 +18,16 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
     """Partitions first: without one no row can be written at all. Answers what was done, as counts."""
     with database.transaction() as db:
         partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
+    with database.transaction() as db:
+        prices = price_list.load(db, now=now)
     closed = reaper.reap(now)
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
-    counts = {"partitions_made": partitions, "reservations_closed": closed, "reservations_deleted": deleted}
+    counts = {
+        "partitions_made": partitions,
+        "prices_loaded": prices,
+        "reservations_closed": closed,
+        "reservations_deleted": deleted,
+    }
     logger.info("maintenance", extra=counts)
     return counts
