@@ -10,12 +10,13 @@ from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_cache import CachingKek
 from navplane.errors import BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
-from navplane.gate.gate import Admission, Caller, Charge, Gate, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Caller, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
 from navplane.gateway.authenticate import presented_key
 from navplane.gateway.body import ModelCall, parse
+from navplane.gateway.bounds import worst_of
 from navplane.gateway.call import Call
 from navplane.gateway.headers import KeyFinder
 from navplane.gateway.health import Readiness, answer_health
@@ -147,7 +148,7 @@ class Gateway:
         check_media_type(call.headers)
         body = await read_body(receive, call.headers, limit=self._max_body_bytes)
         request = parse(body)
-        call.request_bytes, call.output_limit = len(body), request.output_limit
+        call.request_bytes, call.worst = len(body), worst_of(route.endpoint, request, request_bytes=len(body))
         call.model, call.stream = request.model, request.stream
         call.provider = route.provider or serving(route.endpoint, request.model)
         return body, request
@@ -223,7 +224,7 @@ class Gateway:
     def _close(self, call: Call, event: UsageEvent) -> None:
         if call.admitted is not None:
             try:
-                self._gate.settle(call.request_id, Charge(tokens=event.usage.total_tokens), record.now())
+                self._gate.settle(call.request_id, record.charge(event), record.now())
             except Exception as exc:
                 # Whatever it is: the writer finalizes by the event that follows; until then the reservation counts as open.
                 logger.warning("settle.failed", extra={"request_id": str(call.request_id), "error": type(exc).__name__})

@@ -6,6 +6,7 @@ two things it is refused; where it can't, its original bytes go on.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -15,12 +16,11 @@ from navplane.errors import AmbiguousModel, InvalidJSON
 
 MAX_DEPTH = 200
 MAX_MODEL_CHARACTERS = 256
-# What a provider may write when a request sets no limit, for the reservation's worst case.
-DEFAULT_OUTPUT_TOKENS = 4096
-BYTES_PER_TOKEN = 4
 
-_OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_READ_KEYS = frozenset({"model", "stream", "stream_options", *_OUTPUT_LIMITS})
+# What bounds the output is among them: what is reserved must be what the provider goes by.
+_READ_KEYS = frozenset(
+    {"model", "stream", "stream_options", "max_completion_tokens", "max_output_tokens", "max_tokens", "max_tool_calls", "n"}
+)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _MAYBE_HUGE = re.compile(rb"[0-9]{300}|[eE]\+?[0-9]{3}")
 _MAYBE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -41,26 +41,28 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """What the gateway reads of a body. `members` are the top-level members it looked at, by key."""
+    """What the gateway reads of a body. `members` are the top-level members it looked at, by key; `everything` are all of them,
+    those that are there twice included."""
 
     text: str
     model: str
     stream: bool
-    output_limit: int
     members: dict[str, Member]
+    everything: tuple[Member, ...]
 
 
 def parse(body: bytes) -> ModelCall:
     """Raise InvalidJSON, or AmbiguousModel when `model` is missing, there twice, or no plain text."""
     text = _decode(body)
-    members = _members_read(body, text)
+    everything = _members_of(body, text)
+    members = _members_read(everything)
     model = members["model"].value if "model" in members else None
     if not isinstance(model, str):
         raise AmbiguousModel('The body must name one model, as a string: {"model": "…"}.')
     if not (0 < len(model) <= MAX_MODEL_CHARACTERS and model.isprintable()):
         raise AmbiguousModel("The model's name must be printable and at most 256 characters long.")
     stream = "stream" in members and members["stream"].value is True
-    return ModelCall(text=text, model=model, stream=stream, output_limit=_output_limit(members), members=members)
+    return ModelCall(text=text, model=model, stream=stream, members=members, everything=tuple(everything))
 
 
 def object_members(text: str, start: int, scan: Any = None) -> tuple[list[Member], int]:
@@ -91,9 +93,8 @@ def _decode(body: bytes) -> str:
         raise InvalidJSON("The body is not UTF-8.") from exc
 
 
-def _members_read(body: bytes, text: str) -> dict[str, Member]:
+def _members_of(body: bytes, text: str) -> list[Member]:
     scan = _scan_strictly if _MAYBE_HUGE.search(body) else _scan
-    found: dict[str, Member] = {}
     try:
         everything, end = object_members(text, _skip(text, 0), scan)
         if _MAYBE_SURROGATE.search(body):
@@ -102,6 +103,11 @@ def _members_read(body: bytes, text: str) -> dict[str, Member]:
         raise InvalidJSON("The body is not one valid JSON object.") from exc
     if _skip(text, end) != len(text):
         raise InvalidJSON("Something follows the JSON object in the body.")
+    return everything
+
+
+def _members_read(everything: Sequence[Member]) -> dict[str, Member]:
+    found: dict[str, Member] = {}
     for member in everything:
         _keep(found, member)
     return found
@@ -119,11 +125,6 @@ def _keep(found: dict[str, Member], member: Member) -> None:
     if key != member.key:
         raise AmbiguousModel(f"The body has {member.key!r}; the name of the member is model.")
     found[key] = member
-
-
-def _output_limit(members: dict[str, Member]) -> int:
-    limits = [members[name].value for name in _OUTPUT_LIMITS if name in members]
-    return next((limit for limit in limits if type(limit) is int and 0 < limit < 1 << 31), DEFAULT_OUTPUT_TOKENS)
 
 
 def _depth(body: bytes) -> int:
