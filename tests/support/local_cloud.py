@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,14 +135,18 @@ class LocalCloud:
         server = self._cloud.database
         assert isinstance(server, EmbeddedServer)
         postmaster = psutil.Process(int((server.postgres.place.data / "postmaster.pid").read_text().split()[0]))
+        # Once it stands still it has no more children than it had, though some may end before they are stopped.
+        postmaster.suspend()
         family = [postmaster, *postmaster.children()]
         for process in family:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
         try:
             yield
         finally:
             for process in family:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def stop_postgres(self) -> None:
         self._cloud.database.stop()

@@ -21,9 +21,9 @@ def provider() -> Iterator[FakeProvider]:
 
 @pytest.fixture(scope="session")
 def cloud(provider: FakeProvider) -> Iterator[LocalCloud]:
-    """Shared by all proofs: keep to an organization of your own, and mend what you break."""
-    overrides = {"openai": provider.url, "anthropic": provider.url}
-    with temporary_state() as state_dir, running_cloud(state_dir, overrides=overrides) as running:
+    """Shared by all proofs: keep to an organization of your own, and mend what you break. Its KEK is a KMS key."""
+    options = {"overrides": {"openai": provider.url, "anthropic": provider.url}, "kek_provider": "aws_kms"}
+    with temporary_state() as state_dir, running_cloud(state_dir, **options) as running:
         yield running
 
 

@@ -1,6 +1,7 @@
 """Whatever is away, slow or broken: the client gets the answer that stands for it, and no row is lost.
 
-tests/e2e/faults takes Postgres, SQS and KMS away before a call; here they go in the middle of one, and the provider misbehaves.
+tests/e2e/faults takes one dependency of ours away before a call; here they go in the middle of one, two at once, or fall
+silent, and the provider misbehaves.
 """
 
 import json
@@ -219,8 +220,7 @@ def test_a_call_whose_end_meets_neither_postgres_nor_sqs_is_in_the_log_and_repla
             outages.enter_context(cloud.without_aws())
         cloud.settle("ProxyFunction")
     assert played.rows() == []
-    log = tmp_path / "proxy.log"
-    log.write_text("\n".join(line for _, line in cloud.log.lines[said:]))
+    log = log_since(cloud, said, tmp_path)
     assert replay(cloud, log) == {"replayed": 1}
     [row] = played.wait_for_rows(1)
     assert_agrees(row, answers[0])
@@ -228,6 +228,12 @@ def test_a_call_whose_end_meets_neither_postgres_nor_sqs_is_in_the_log_and_repla
     assert replay(cloud, log) == {"replayed": 1}
     cloud.wait_until_delivered()
     assert played.rows() == [row]
+
+
+def log_since(cloud: LocalCloud, said: int, directory: Path) -> Path:
+    log = directory / "functions.log"
+    log.write_text("\n".join(line for _, line in cloud.log.lines[said:]))
+    return log
 
 
 def replay(cloud: LocalCloud, log: Path) -> Any:
@@ -241,6 +247,27 @@ def replay(cloud: LocalCloud, log: Path) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_kms_and_sqs_that_are_down_are_a_503_before_the_provider_is_called_and_rows_all_the_same(
+    cloud: LocalCloud, organization: Organization, upstream: DemoUpstreamClient, tmp_path: Path
+) -> None:
+    cloud.wait_until_delivered()
+    said, before = len(cloud.log.lines), upstream.requests()[-1].id
+    with cloud.without_aws():
+        # No environment is left that has opened the key before.
+        cloud.kill("ProxyFunction")
+        for surface in SURFACES:
+            refused = call(cloud, organization, surface)
+            assert surface.refusal(refused) == (503, "key_unavailable" if surface is OPENAI else "api_error")
+            assert int(refused.headers["retry-after"]) <= 2
+        cloud.settle("ProxyFunction")
+    assert upstream.requests(since=before) == []
+    assert replay(cloud, log_since(cloud, said, tmp_path)) == {"replayed": len(SURFACES)}
+    assert [call(cloud, organization, surface).status_code for surface in SURFACES] == [200, 200]
+    rows = organization.wait_for_rows(4)
+    assert [ending(row) for row in rows] == [(503, "failed", "key_unavailable", "exact")] * 2 + [(200, "ok", None, "exact")] * 2
+    assert [row["total_tokens"] > 0 for row in rows] == [False, False, True, True]
 
 
 def test_open_streams_that_nobody_can_confirm_end_with_an_error_and_keep_their_rows(
