@@ -1,4 +1,4 @@
-"""Retention of reservations and of the windows of limits: what is final and old goes. Everything else about them is the gate's."""
+"""Retention of reservations and of windows of limits: what is final and old goes. Everything else about them is the gate's."""
 
 from datetime import datetime
 from uuid import UUID
