@@ -45,11 +45,15 @@ def make_plan(seed: int, *, requests: int, callers: list[Caller]) -> Plan:
 
 def _facts(dice: random.Random, n: int, callers: list[Caller]) -> list[UsageEvent]:
     """One to three facts about one request, each with a number of tokens of its own."""
-    first = usage_event(request_id=_request_id(dice), key_id=dice.choice(callers).key_id, model=f"model-{n}")
+    first = usage_event(
+        request_id=_request_id(dice), key_id=dice.choice(callers).key_id, model="gpt-5" if n % 4 else f"model-{n}"
+    )
     qualities = dice.sample(QUALITIES, dice.randint(2, 3)) if dice.random() < SEVERAL_FACTS else [dice.choice(QUALITIES)]
     return [
         replace(
-            first, usage_quality=quality, usage=Usage(input_tokens=dice.randint(1, 10**6), output_tokens=dice.randint(1, 999))
+            first,
+            usage_quality=quality,
+            usage=Usage(input_tokens=dice.randint(1, 10**6), output_tokens=dice.randint(1, 999)),
         )
         for quality in qualities
     ]

@@ -14,11 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from navplane.gate.gate import Caller
+from navplane.ingest.price import price
+from navplane.model.usage_event import UsageEvent
+from navplane.store import rollups
 from navplane.store.database import Connection
 from navplane_local.postgres import EmbeddedPostgres
 
@@ -129,11 +134,15 @@ class Run:
     def verdict(self) -> dict[str, Any]:
         with self.database.superuser() as db:
             rows = {row[0]: tuple(row[1:]) for row in db.run(ROWS)}
-            charged = dict(db.run("SELECT request_id, tokens FROM reservations WHERE state = 'final'"))
+            charged = {row[0]: (row[1], row[2]) for row in db.run(CHARGED)}
+            entered = dict(db.run("SELECT request_id, sum(amount_usd) FROM ledger_entries GROUP BY request_id"))
+            drift = rollups.drift(db, since=EPOCH)
+            summed = db.run("SELECT coalesce(sum(requests), 0), coalesce(sum(cost_usd), 0) FROM usage_daily")[0]
         expected = {
             request_id: (event.usage_quality.value, event.usage.input_tokens, event.usage.output_tokens)
             for request_id, event in self.plan.expected.items()
         }
+        owed = {request_id: _owed(event) for request_id, event in self.plan.expected.items()}
         return {
             "harness": "ledger_exactly_once",
             "consumer": self.kind,
@@ -147,13 +156,28 @@ class Run:
             "extra": len(rows.keys() - expected.keys()),
             "wrong": sum(rows[request_id] != fact for request_id, fact in expected.items() if request_id in rows),
             "tokens_off": sum(row[1] + row[2] for row in rows.values()) - sum(fact[1] + fact[2] for fact in expected.values()),
-            "uncharged": sum(charged.get(request_id) != fact[1] + fact[2] for request_id, fact in expected.items()),
+            "uncharged": sum(
+                charged.get(request_id) != (fact[1] + fact[2], int(owed[request_id] * 10**9))
+                for request_id, fact in expected.items()
+            ),
+            "entries_off": sum(entered.get(request_id, 0) != cost for request_id, cost in owed.items()),
+            "nano_usd_off": int((sum(entered.values()) - sum(owed.values())) * 10**9),
+            "sums_off": drift + (summed != [len(expected), sum(owed.values())]),
             "poison_off": len({letter.message.body for letter in self.queue.buried()} ^ set(self.plan.poison)),
         }
 
 
 ROWS = "SELECT request_id, usage_quality, input_tokens, output_tokens FROM request_logs"
-FAULTLESS = {"lost": 0, "extra": 0, "wrong": 0, "tokens_off": 0, "uncharged": 0, "poison_off": 0}
+CHARGED = "SELECT request_id, tokens, nano_usd FROM reservations WHERE state = 'final'"
+FAULTLESS = {
+    "lost": 0, "extra": 0, "wrong": 0, "tokens_off": 0, "uncharged": 0, "entries_off": 0, "nano_usd_off": 0, "sums_off": 0,
+    "poison_off": 0,
+}  # fmt: skip
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def _owed(event: UsageEvent) -> Decimal:
+    return price(event).cost_usd or Decimal(0)
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def is_free(model: "ModelInfo") -> bool:
 
 
 @cache
-def _units() -> "UnitRegistry":
+def units() -> "UnitRegistry":
     from genai_prices.data_units import unit_data
     from genai_prices.units import UnitRegistry
 
@@ -150,6 +150,6 @@ def _prices(prices: "Prices") -> "Iterator[tuple[UnitDef, Decimal]]":
     from genai_prices.types import TieredPrices
 
     for key, price in vars(prices).items():
-        unit = _units().unit_for_price_key(key)
+        unit = units().unit_for_price_key(key)
         for each in [price.base, *(tier.price for tier in price.tiers)] if isinstance(price, TieredPrices) else [price]:
             yield unit, each / unit.per

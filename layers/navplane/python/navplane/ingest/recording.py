@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from navplane.gate.gate import Charge, Gate
+from navplane.ingest.price import price
 from navplane.model.ids import RequestId
 from navplane.model.usage import Outcome
 from navplane.model.usage_event import UsageEvent
@@ -36,7 +37,7 @@ def record_what_can_be(database: Database, events: Sequence[UsageEvent]) -> Reco
     best = best_of_each(events)
     try:
         with database.transaction() as db:
-            result = record(db, best)
+            result = record(db, best, price=price)
     except Unrecordable as exc:
         return _record_halves(database, best, exc)
     nobodys = (event for event in best if event.request_id in result.ownerless)

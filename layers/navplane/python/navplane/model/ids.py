@@ -26,3 +26,8 @@ def new_request_id(now: datetime) -> RequestId:
 def time_of(request_id: RequestId) -> datetime:
     """The moment inside a UUIDv7, to the millisecond, in UTC."""
     return datetime.fromtimestamp((request_id.int >> 80) / 1000, UTC)
+
+
+def smallest_id_of(moment: datetime) -> RequestId:
+    """Whatever was admitted before `moment` has a smaller id: a UUIDv7 begins with its time, and the key's index with it."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)

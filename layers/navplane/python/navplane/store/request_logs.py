@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,9 +13,12 @@ from uuid import UUID
 from pg8000.exceptions import DatabaseError
 
 from navplane.model.ids import RequestId
+from navplane.model.price import UNPRICED, Price, PriceSource
 from navplane.model.usage import Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection, sqlstate
+from navplane.store.ledger import AGREED, ENTER
+from navplane.store.rollups import MOVES, add_up
 
 # Which fact wins: a later one supersedes the row of its request only from further right.
 QUALITIES = (UsageQuality.LOST, UsageQuality.ESTIMATED, UsageQuality.EXACT)
@@ -49,23 +52,39 @@ _FACTS = {
 _COUNTS = dict.fromkeys(Usage.__dataclass_fields__, "bigint")
 _COLUMNS = {**_FACTS, **_COUNTS}
 
+# What a price fills in, and how it comes with its event.
+_PRICE = {"cost_usd": "numeric", "price_quality": "text", "price_version": "text"}
+_OFFER = {**_PRICE, "price_source": "text", "negotiable": "boolean"}
+_STORED = (*_COLUMNS, *_PRICE)
+
 # One document in place of an array per column: pg8000 writes the text 'null' into an array as NULL, and unnest would spread
-# a nested array over other events' rows.
+# a nested array over other events' rows. One statement for the rows and for all that follows from them: from what was there
+# before and what is there after, an entry in the ledger and the difference in each sum. Every writer locks in the same order.
 _RECORD = f"""
 WITH given AS (
     SELECT * FROM jsonb_to_recordset(:events::jsonb)
-        AS e (request_id uuid, key_id uuid, {", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())})
+        AS e (request_id uuid, key_id uuid, {", ".join(f"{name} {kind}" for name, kind in {**_COLUMNS, **_OFFER}.items())})
 ), owners AS (
     SELECT o.* FROM (SELECT array_agg(request_id) AS requests, array_agg(key_id) AS keys FROM given) AS asked,
         public.usage_owners(asked.requests, asked.keys) AS o
-)
-INSERT INTO public.request_logs AS log (request_id, org_id, workspace_id, key_id, {", ".join(_COLUMNS)})
-SELECT given.request_id, owners.org_id, owners.workspace_id, owners.key_id, {", ".join(f"given.{name}" for name in _COLUMNS)}
-  FROM given JOIN owners USING (request_id)
- ORDER BY request_id
-ON CONFLICT (request_id) DO UPDATE
-   SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}, revision = log.revision + 1, recorded_at = now()
- WHERE array_position(:qualities::text[], excluded.usage_quality) > array_position(:qualities::text[], log.usage_quality)
+), priced AS (
+    SELECT given.request_id, owners.org_id, owners.workspace_id, owners.key_id,
+           {", ".join(f"given.{name}" for name in _COLUMNS)},
+           coalesce(agreed.cost_usd, given.cost_usd) AS cost_usd,
+           CASE WHEN agreed.id IS NULL THEN given.price_quality ELSE '{PriceQuality.PRICED}' END AS price_quality,
+           coalesce('override ' || agreed.id, given.price_version) AS price_version,
+           CASE WHEN agreed.id IS NULL THEN given.price_source ELSE '{PriceSource.OVERRIDE}' END AS price_source
+      FROM given JOIN owners USING (request_id)
+      LEFT JOIN LATERAL ({AGREED}) AS agreed ON given.negotiable
+), changed AS (
+    INSERT INTO public.request_logs AS log (request_id, org_id, workspace_id, key_id, {", ".join(_STORED)})
+    SELECT request_id, org_id, workspace_id, key_id, {", ".join(_STORED)} FROM priced ORDER BY request_id
+    ON CONFLICT (request_id) DO UPDATE
+       SET {", ".join(f"{name} = excluded.{name}" for name in _STORED)}, revision = log.revision + 1, recorded_at = now()
+     WHERE array_position(:qualities::text[], excluded.usage_quality) > array_position(:qualities::text[], log.usage_quality)
+    RETURNING new.request_id, old AS before, new AS after
+), entered AS ({ENTER}), moved AS ({MOVES}), hourly AS ({add_up("hour")}), daily AS ({add_up("day")})
+SELECT count(*) FROM changed
 """  # noqa: S608 - what is filled in are names of our own columns
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -105,8 +124,11 @@ class RecordResult:
     ownerless: frozenset[RequestId]
 
 
-def record(db: Connection, events: Sequence[UsageEvent]) -> RecordResult:
-    """Insert or supersede the rows of `events`, in one statement. Repeating it, in any order, ends in the same rows.
+def record(
+    db: Connection, events: Sequence[UsageEvent], *, price: Callable[[UsageEvent], Price] = lambda _: UNPRICED
+) -> RecordResult:
+    """Insert or supersede the rows of `events`, with what follows from them for the ledger and the sums, in one statement.
+    Repeating it, in any order, ends in the same rows, entries that add up to the same costs, and the same sums.
 
     Organization, workspace and key come from the reservation or from the key's own row, never from the event. Raise
     Unrecordable, with the transaction aborted, if Postgres refuses a value or there is no partition for a request id.
@@ -115,7 +137,11 @@ def record(db: Connection, events: Sequence[UsageEvent]) -> RecordResult:
     if not best:
         return RecordResult(rows=(), ownerless=frozenset())
     try:
-        db.run(_RECORD, events=json.dumps([_document(event) for event in best], default=str), qualities=list(QUALITIES))
+        db.run(
+            _RECORD,
+            events=json.dumps([_document(event, price(event)) for event in best], default=str),
+            qualities=list(QUALITIES),
+        )
         rows = standing(db, [event.request_id for event in best])
     except DatabaseError as exc:
         if (code := sqlstate(exc))[:2] in _DATA_ERRORS:
@@ -140,9 +166,16 @@ def best_of_each(events: Iterable[UsageEvent]) -> list[UsageEvent]:
     return list(best.values())
 
 
-def _document(event: UsageEvent) -> dict[str, Any]:
+def _document(event: UsageEvent, price: Price) -> dict[str, Any]:
     facts = {name: _storable(getattr(event, name)) for name in ("request_id", "key_id", *_FACTS)}
-    return {**facts, **{name: getattr(event.usage, name) for name in _COUNTS}}
+    offer = {
+        "cost_usd": price.cost_usd,
+        "price_quality": price.quality,
+        "price_version": price.version,
+        "price_source": price.source,
+        "negotiable": price.negotiable,
+    }
+    return {**facts, **{name: getattr(event.usage, name) for name in _COUNTS}, **offer}
 
 
 def _storable(value: Any) -> Any:
@@ -190,6 +223,7 @@ class RequestRow:
     usage_quality: UsageQuality
     price_quality: PriceQuality
     cost_usd: Decimal | None
+    price_version: str | None
     raw_usage: dict[str, Any] | None
     service_tier: str | None
     provider_request_id: str | None

@@ -1,8 +1,8 @@
 """Retention of reservations and of windows of limits: what is final and old goes. Everything else about them is the gate's."""
 
 from datetime import datetime
-from uuid import UUID
 
+from navplane.model.ids import smallest_id_of
 from navplane.store.database import Connection
 
 BATCH = 10_000
@@ -16,7 +16,7 @@ def delete_final(db: Connection, *, before: datetime) -> int:
             SELECT request_id FROM public.reservations
              WHERE state = 'final' AND request_id < :bound ORDER BY request_id LIMIT :limit)
         """,
-        bound=_smallest_request_id(before),
+        bound=smallest_id_of(before),
         limit=BATCH,
     )
     return int(db.row_count)
@@ -26,8 +26,3 @@ def forget_windows(db: Connection, *, before: datetime) -> int:
     """Forget what was counted in windows of limits that ended before `before`, BATCH at most; how many went."""
     rows = db.run("SELECT public.gate_forget_windows(:before, :limit)", before=before, limit=BATCH)
     return int(rows[0][0])
-
-
-def _smallest_request_id(moment: datetime) -> UUID:
-    """Whatever was admitted before `moment` has a smaller id: a UUIDv7 begins with its time, and the key's index with it."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
