@@ -68,6 +68,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     database: TestDatabase = request.getfixturevalue("module_database")
     # The suite looks at everything that is open and at what is everybody's, so what an earlier test left of those goes.
     with database.superuser() as superuser:
-        superuser.run("TRUNCATE public.reservations, public.platform_limits, public.limit_counters, public.model_prices")
+        superuser.run("TRUNCATE public.reservations, public.platform_limits, public.limit_counters")
+        superuser.run("TRUNCATE public.model_prices, public.model_price_hits")
     subject: Subject = request.getfixturevalue("in_postgres")
     return subject

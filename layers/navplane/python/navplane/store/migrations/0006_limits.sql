@@ -45,6 +45,17 @@ CREATE TABLE public.limit_counters (
 ) WITH (fillfactor = 50);
 CREATE INDEX limit_counters_ended ON public.limit_counters (ends_at);
 
+-- Which row of model_prices a name was found to be, or that it is none: a provider has hundreds of patterns. Of fixed size, so that no
+-- caller can fill it: two names that share a slot drive each other out. It holds as long as the list that it was found in.
+CREATE TABLE public.model_price_hits (
+    provider   text NOT NULL,
+    slot       integer NOT NULL,
+    model      text NOT NULL,
+    position   integer,
+    loaded_at  timestamptz NOT NULL,
+    PRIMARY KEY (provider, slot)
+);
+
 -- The counters that a reservation was counted in: it is settled in the windows that it was admitted in.
 ALTER TABLE public.reservations ADD COLUMN counters bigint[] NOT NULL DEFAULT '{}';
 
@@ -64,6 +75,7 @@ GRANT SELECT ON public.limit_counters TO navplane_admin;
 GRANT SELECT ON public.limits, public.platform_limits, public.limit_counters TO navplane_reader;
 GRANT SELECT ON public.limits, public.platform_limits, public.model_prices TO navplane_gate_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.limit_counters TO navplane_gate_definer;
+GRANT SELECT, INSERT, UPDATE ON public.model_price_hits TO navplane_gate_definer;
 
 -- The functions are made by the definer itself: only their owner may replace those of 0003_gate.sql.
 GRANT CREATE ON SCHEMA public TO navplane_gate_definer;
@@ -115,6 +127,34 @@ BEGIN
         VALUES (of_org_id, of_scope, of_scope_id, of_kind, period.name, period.ends_at) ON CONFLICT DO NOTHING;
     END LOOP;
     RETURN counted;
+END $$;
+
+-- The row of the list that a model's name belongs to, by its position; none for a model without a price.
+CREATE FUNCTION public.gate_price(of_provider text, of_model text) RETURNS SETOF public.model_prices LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its_slot  integer := hashtext(of_model) & 1023;
+    hit       record;
+    list      timestamptz;
+    found_at  integer;
+BEGIN
+    SELECT p.loaded_at INTO list FROM public.model_prices AS p WHERE p.provider = of_provider ORDER BY p.position LIMIT 1;
+    IF list IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT h.position INTO hit FROM public.model_price_hits AS h
+     WHERE h.provider = of_provider AND h.slot = its_slot AND h.model = of_model AND h.loaded_at = list;
+    IF FOUND THEN
+        found_at := hit.position;
+    ELSE
+        SELECT p.position INTO found_at FROM public.model_prices AS p
+         WHERE p.provider = of_provider AND of_model ~ p.pattern ORDER BY p.position LIMIT 1;
+        INSERT INTO public.model_price_hits AS h (provider, slot, model, position, loaded_at)
+        VALUES (of_provider, its_slot, of_model, found_at, list)
+        ON CONFLICT (provider, slot) DO UPDATE
+           SET model = excluded.model, position = excluded.position, loaded_at = excluded.loaded_at;
+    END IF;
+    RETURN QUERY SELECT p.* FROM public.model_prices AS p WHERE p.provider = of_provider AND p.position = found_at;
 END $$;
 
 -- As gate_admit of 0003_gate.sql, and within limits. The caller's rows are locked before they are looked at; then the request id
@@ -176,6 +216,7 @@ BEGIN
     );
     SELECT count(*) > 0 AS any_limit,
            coalesce(bool_or(l.kind ~ '^(usd|tokens)_'), false) AS a_weight,
+           coalesce(bool_or(l.kind LIKE 'usd%'), false) AS a_usd,
            coalesce(bool_or(l.kind LIKE 'usd%' AND NOT l.allow_unpriced), false) AS a_price,
            coalesce(bool_or(l.kind ~ '^(usd|tokens)_' AND l.mode = 'strict'), false) AS a_bound
       INTO needs
@@ -183,10 +224,9 @@ BEGIN
              WHERE org_id = caller.org_id AND scope_id IN (caller.org_id, caller.workspace_id, caller.id)
             UNION ALL SELECT kind, mode, allow_unpriced FROM public.platform_limits) AS l;
     weighs := needs.a_weight AND input IS NOT NULL AND (input, output, ask_contexts) IS DISTINCT FROM (0, 0, 0);
-    IF weighs THEN
-        SELECT p.input_nano_usd, p.output_nano_usd, p.request_nano_usd, p.context_tokens, p.max_output_tokens INTO price
-          FROM public.model_prices AS p
-         WHERE p.provider = ask_provider AND ask_model ~ p.pattern ORDER BY p.position LIMIT 1;
+    -- Tokens alone need no list where the body bounds them.
+    IF weighs AND (needs.a_usd OR output IS NULL OR ask_contexts IS DISTINCT FROM 0) THEN
+        SELECT * INTO price FROM public.gate_price(ask_provider, ask_model);
         priced := FOUND;
         input := CASE WHEN ask_contexts = 0 THEN input ELSE ask_contexts * price.context_tokens END;
         output := coalesce(output, price.max_output_tokens);
@@ -389,6 +429,7 @@ $$;
 REVOKE ALL ON FUNCTION
     public.gate_rank(text, text),
     public.gate_window(text, timestamptz),
+    public.gate_price(text, text),
     public.gate_count(uuid, text, uuid, text, bigint, boolean, bigint, timestamptz),
     public.gate_move(uuid[], bigint[], bigint[], text[], text, timestamptz),
     public.gate_forget_windows(timestamptz, integer),
