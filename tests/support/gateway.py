@@ -23,6 +23,7 @@ from navplane.model.tenancy import Region, StreamUsage
 from navplane.queue.request_log import RequestLog
 from navplane.upstream.client import UpstreamClient
 from navplane.upstream.origin import Origins
+from navplane_cli.serve_protocol import StrictProtocol
 
 from tests.support.gate_memory import MemoryGate
 from tests.support.request_log_memory import MemoryRequestLog
@@ -113,14 +114,14 @@ class GatewayServer:
 
 
 class HostedApp:
-    """uvicorn in a thread."""
+    """uvicorn in a thread, speaking HTTP as `navplane serve` does."""
 
     def __init__(self, app: Any) -> None:
         config = uvicorn.Config(
             app,
             host="127.0.0.1",
             port=0,
-            http="httptools",
+            http=StrictProtocol,
             log_level="critical",
             access_log=False,
             server_header=False,

@@ -11,6 +11,7 @@ from navplane.telemetry import logger
 
 from navplane_cli.serve_app import Served, assemble
 from navplane_cli.serve_database import prepare
+from navplane_cli.serve_protocol import StrictProtocol
 from navplane_cli.serve_settings import ServeSettings
 
 # How long streams may go on after SIGTERM; give the container's stop timeout a little more.
@@ -44,7 +45,7 @@ def run(app: Served, *, host: str, port: int) -> None:
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=StrictProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -44,7 +44,7 @@ def test_a_limit_is_in_force_once_it_is_set_and_until_it_is_taken_away(
 def test_a_limit_shows_whose_it_is_how_much_is_used_and_when_it_begins_anew(
     api: TestClient, path: str, organization: dict[str, str]
 ) -> None:
-    money = {"scope": "organization", "kind": "usd_per_month", "amount_usd": "25.50", "allow_unpriced": True}
+    money: dict[str, object] = {"scope": "organization", "kind": "usd_per_month", "amount_usd": "25.50", "allow_unpriced": True}
     shown = api.post(path, json=money).json()
     expected = {
         "scope": "organization", "scope_id": organization["id"], "kind": "usd_per_month", "amount": None,
@@ -117,7 +117,7 @@ def test_another_organizations_limits_and_keys_are_out_of_reach(
     theirs = api.post(f"/admin/orgs/{other['id']}/limits", json=RATE).json()["id"]
     for method, body in (("GET", None), ("PUT", {"amount": 1}), ("DELETE", None)):
         assert api.request(method, f"{path}/{theirs}", json=body).status_code == 404
-    body = {**RATE, "scope": "key", "scope_id": key_of(module_database, other)}
+    body: dict[str, object] = {**RATE, "scope": "key", "scope_id": key_of(module_database, other)}
     assert api.post(path, json=body).status_code == 422
 
 

@@ -181,3 +181,10 @@ def test_no_secret_is_in_logs_or_usage_events(application: Application, provider
         for form in (secret, base64.b64encode(secret.encode()).decode().rstrip("="), secret.encode().hex()):
             assert form not in lines
             assert not [event for event in events if form in event.to_json()]
+
+
+def test_key_that_stands_where_a_name_should_is_not_kept(application: Application, provider: FakeProvider) -> None:
+    provider.script(json_answer(b"{}"))
+    body = b'{"model":"gpt-5"}'
+    assert application.post("/v1/chat/completions", body, headers={"user-agent": application.tenant.key}).status_code == 200
+    assert application.row().client is None

@@ -10,7 +10,7 @@ from navplane.model.limit import Limit, LimitKind, LimitMode, LimitScope, ModelP
 from navplane.model.usage import Outcome
 
 from tests.integration.gateway.conftest import Application
-from tests.support.provider import FakeProvider
+from tests.support.provider import FakeProvider, json_answer
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 SURFACES = [
@@ -99,7 +99,10 @@ def test_a_model_without_a_price_is_a_bad_request_under_a_budget_in_usd(applicat
     assert (status, error["code"], error["param"]) == (400, "model_unpriced", "model")
 
 
-def test_a_call_weighs_its_tokens_once_it_is_over_and_its_money_stays_held(application: Application) -> None:
+def test_a_call_weighs_its_tokens_once_it_is_over_and_its_money_stays_held(
+    application: Application, provider: FakeProvider
+) -> None:
+    provider.script(json_answer(b'{"model":"gpt-5","usage":{"prompt_tokens":7,"completion_tokens":3}}'))
     limited(application, LimitKind.TOKENS_PER_DAY, 10**6)
     limited(application, LimitKind.USD_PER_DAY, 10**9)
     path, body = SURFACES[0]
@@ -107,5 +110,5 @@ def test_a_call_weighs_its_tokens_once_it_is_over_and_its_money_stays_held(appli
     row = application.row()
     request_id: UUID = row.request_id
     charge = application.server.gate.charge_of(request_id)
-    assert charge.tokens == row.usage.total_tokens > 0
+    assert charge.tokens == row.usage.total_tokens == 10
     assert charge.nano_usd == len(json.dumps(body)) + 64 + 5

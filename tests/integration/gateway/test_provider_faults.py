@@ -1,5 +1,6 @@
 """Everything a provider can do wrong, streamed and not, and the one answer and one row that come of it."""
 
+import gzip
 import json
 from collections.abc import Iterator, Sequence
 
@@ -19,6 +20,7 @@ FIRST = {
     RESPONSES: b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"Hello"}\n\n',
 }
 SURFACES = [CHAT, MESSAGES, RESPONSES]
+UPSTREAM_ERROR = ("upstream_error", "api_error")
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +52,23 @@ def code_of(path: str, error: dict[str, object]) -> object:
         ([b"this is not HTTP\r\n\r\n", Close()], 502, "upstream_error", "api_error"),
         (answer("302 Found", headers=[("location", "/elsewhere")]), 502, "upstream_redirected", "api_error"),
         (answer("304 Not Modified"), 502, "upstream_redirected", "api_error"),
+        ([b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n", Close()], 502, *UPSTREAM_ERROR),
+        (answer("099 Early"), 502, *UPSTREAM_ERROR),
+        (answer("600 Late"), 502, *UPSTREAM_ERROR),
     ],
-    ids=["closed", "reset", "cut in headers", "hang", "hang in headers", "garbage", "redirect", "not modified"],
+    ids=[
+        "closed",
+        "reset",
+        "cut in headers",
+        "hang",
+        "hang in headers",
+        "garbage",
+        "redirect",
+        "not modified",
+        "switching",
+        "status 99",
+        "status 600",
+    ],
 )
 def test_fault_before_the_first_byte_is_an_error_of_its_own(
     application: Application,
@@ -229,3 +246,14 @@ def test_provider_that_can_not_be_reached_is_tried_twice_and_not_billed(provider
 def test_early_hints_do_not_confuse_the_answer(application: Application, provider: FakeProvider) -> None:
     provider.script([b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", *json_answer(b"{}")])
     assert application.post(CHAT, body_of(CHAT, streamed=False)).content == b"{}"
+
+
+@pytest.mark.parametrize("path", SURFACES)
+def test_error_in_which_the_providers_key_could_not_be_found_is_not_passed_on(
+    application: Application, provider: FakeProvider, path: str
+) -> None:
+    provider.script(answer("400 Bad Request", headers=[("content-encoding", "gzip")], body=gzip.compress(b"sk-echoed")))
+    response = application.post(path, body_of(path, streamed=False))
+    assert (response.status_code, response.headers.get("content-encoding")) == (502, None)
+    assert code_of(path, response.json()["error"]) == ("api_error" if path == MESSAGES else "upstream_error")
+    assert application.row().usage == Usage()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.errors import AmbiguousModel, InvalidJSON
-from navplane.gateway.body import MAX_DEPTH, object_members, parse
+from navplane.gateway.body import MAX_CONTAINERS, MAX_DEPTH, MAX_MEMBERS, object_members, parse
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -99,6 +99,10 @@ INVALID = {
     "stream twice": b'{"model":"m","stream":false,"stream":true}',
     "stream_options twice": b'{"model":"m","stream_options":{},"stream_options":{}}',
     "form feed": b'{"model":"m"}\x0c',
+    # Where a pattern would try again from every quote, this takes hours.
+    "unclosed text full of quotes": b"[" * (MAX_DEPTH + 1) + b'"' + b'\\"' * 500_000,
+    "more arrays than memory is for": b'{"model":"m","a":[' + b"[]," * MAX_CONTAINERS + b"[]]}",
+    "more members than any request has": b"{" + b"".join(b'"%d":1,' % n for n in range(MAX_MEMBERS)) + b'"model":"m"}',
 }
 
 
@@ -141,6 +145,7 @@ FINE = {
     "escaped backslash before ud800": b'{"model":"m","a":"\\\\ud800"}',
     "long digits in text": b'{"model":"m","a":"' + b"9" * 5000 + b'"}',
     "exponent in text": b'{"model":"m","a":"1e999"}',
+    "long numbers": b'{"model":"m","a":[' + (b"1" * 299 + b",") * 1000 + b"1]}",
     "300 digits after the point": b'{"model":"m","a":0.' + b"1" * 400 + b"}",
     "tiny number": b'{"model":"m","a":1e-999}',
     "brackets in text": b'{"model":"m","a":"' + b"[" * 100_000 + b'"}',

@@ -154,11 +154,23 @@ def raw_list(*headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
     return list(raw(*headers))
 
 
-def test_native_id_is_the_providers_own() -> None:
-    assert native_id(raw(("X-Request-Id", "req_1"))) == "req_1"
-    assert native_id(raw(("request-id", "req_2"))) == "req_2"
-    assert native_id(raw(("x-request-id", "x" * 200))) is None
-    assert native_id(raw(("date", "x"))) is None
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("X-Request-Id", "req_1", "req_1"),
+        ("request-id", "req_2", "req_2"),
+        ("x-request-id", "x" * 200, None),
+        ("date", "x", None),
+        ("x-request-id", f"id-{SECRET.decode()}", None),
+    ],
+)
+def test_native_id_is_the_providers_own_and_never_its_key(name: str, value: str, kept: str | None) -> None:
+    assert native_id(raw((name, value)), secret=SECRET) == kept
+
+
+@pytest.mark.parametrize(("name", "value"), [("x-a", "a\x01b"), ("x-a", "a\x7f"), ("x-a", "a\rb: c"), ("x(a)", "b")])
+def test_header_that_no_server_would_write_does_not_take_the_answer_with_it(name: str, value: str) -> None:
+    assert down((name, value), ("x-b", "a\tb")) == raw_list(("x-b", "a\tb"))
 
 
 @given(

@@ -27,6 +27,7 @@ def raw(*headers: tuple[str, str]) -> RawHeaders:
         [("transfer-encoding", "gzip, chunked")],
         [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
         [("transfer-encoding", "identity")],
+        [("host", "a"), ("host", "b")],
         [("x-a", "b\r\nx-evil: 1")],
         [("x-a", "b\x00")],
         [("x-a", "b\x7f")],

@@ -80,3 +80,12 @@ def test_embeddings_of_any_size_are_read_from_their_end() -> None:
         meter.feed(b"0.123," * 20_000)
     meter.feed(b'1],"model":"e","usage":{"prompt_tokens":5,"total_tokens":5}}')
     assert measure(meter.close(), request_bytes=1) == (Usage(input_tokens=5), UsageQuality.EXACT)
+
+
+def test_nothing_is_kept_of_an_answer_that_repeats_the_providers_key_but_its_counts() -> None:
+    meter = Meter(ChatReader(), events=False, secret=b"sk-secret")
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "note": "it was sk-secret"}
+    meter.feed(json.dumps({"model": "sk-secret", "choices": [{"finish_reason": "stop"}], "usage": usage}).encode())
+    reading = meter.close()
+    assert reading.usage == Usage(input_tokens=3, output_tokens=2)
+    assert (reading.raw, reading.response_model, reading.finish_reason) == (None, None, None)

@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+from urllib.parse import unquote_to_bytes
 
 from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_cache import CachingKek
-from navplane.errors import BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
+from navplane.errors import AmbiguousModel, BadFraming, BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
 from navplane.gate.gate import Admission, Caller, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, record
 from navplane.gateway.admit import ask_of, error_of, refused
-from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
+from navplane.gateway.asgi import DEADLINE, RawHeaders, Receive, Scope, Send
 from navplane.gateway.authenticate import presented_key
 from navplane.gateway.body import ModelCall, parse
 from navplane.gateway.bounds import worst_of
@@ -134,7 +135,7 @@ class Gateway:
 
     def _check(self, call: Call, query: bytes) -> None:
         check_query(query)
-        if self._key_finder.finds(query):
+        if self._key_finder.finds(unquote_to_bytes(query)):
             raise BadQuery("A key in the query string ends up in logs. Send it as Authorization: Bearer.")
         check_headers(call.headers)
 
@@ -146,12 +147,22 @@ class Gateway:
         if route.method == "GET":
             return None, None
         check_media_type(call.headers)
-        body = await read_body(receive, call.headers, limit=self._max_body_bytes)
+        body = await self._receive_body(receive, call.headers)
         request = parse(body)
+        if self._key_finder.finds(request.model.encode()):
+            raise AmbiguousModel("The model's name holds an API key, and names end up in logs.")
         call.request_bytes, call.worst = len(body), worst_of(route.endpoint, request, request_bytes=len(body))
         call.model, call.stream = request.model, request.stream
         call.provider = route.provider or serving(route.endpoint, request.model)
         return body, request
+
+    async def _receive_body(self, receive: Receive, headers: RawHeaders) -> bytes:
+        seconds = self._limits.request_body
+        try:
+            async with asyncio.timeout(seconds):
+                return await read_body(receive, headers, limit=self._max_body_bytes)
+        except TimeoutError as exc:
+            raise BadFraming(f"The body did not arrive within {seconds:.0f} seconds.") from exc
 
     async def _admit(self, call: Call, key: str) -> tuple[Admission, Secret]:
         """The admission, and the provider's key, opened. Raise the gate's refusal, or DependencyUnavailable when the gate can't
@@ -217,7 +228,7 @@ class Gateway:
     def _settle_and_publish(self, call: Call) -> None:
         """Never raises: the caller has its answer, and what is left undone here the reaper does."""
         try:
-            self._close(call, record.usage_event(call))
+            self._close(call, record.usage_event(call, self._key_finder))
         except Exception as exc:
             record.log_bug(call, exc)
 

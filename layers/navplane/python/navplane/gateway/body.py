@@ -15,6 +15,9 @@ from typing import Any, NoReturn
 from navplane.errors import AmbiguousModel, InvalidJSON
 
 MAX_DEPTH = 200
+# An array or object costs twenty times its bytes in memory, and a key up here a step of ours: no request needs as many.
+MAX_CONTAINERS = 250_000
+MAX_MEMBERS = 1000
 MAX_MODEL_CHARACTERS = 256
 
 # What bounds the output is among them: what is reserved must be what the provider goes by.
@@ -22,9 +25,11 @@ _READ_KEYS = frozenset(
     {"model", "stream", "stream_options", "max_completion_tokens", "max_output_tokens", "max_tokens", "max_tool_calls", "n"}
 )
 _SPACE = re.compile(r"[ \t\n\r]*")
-_MAYBE_HUGE = re.compile(rb"[0-9]{300}|[eE]\+?[0-9]{3}")
+_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
 _MAYBE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# An open end matches too: were it to fail there, it would be tried again from every quote behind it.
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
@@ -80,13 +85,15 @@ def object_members(text: str, start: int, scan: Any = None) -> tuple[list[Member
         value_start = _skip(text, _expect(text, _skip(text, at), ":"))
         value, value_end = scan(text, value_start)
         members.append(Member(key=key, value=value, start=value_start, end=value_end))
+        if len(members) > MAX_MEMBERS:
+            raise ValueError("more members than any request has")
         at = _skip(text, value_end)
     return members, at + 1
 
 
 def _decode(body: bytes) -> str:
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
-        raise InvalidJSON(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _check_nesting(body)
     try:
         return body.decode()
     except UnicodeDecodeError as exc:
@@ -94,7 +101,7 @@ def _decode(body: bytes) -> str:
 
 
 def _members_of(body: bytes, text: str) -> list[Member]:
-    scan = _scan_strictly if _MAYBE_HUGE.search(body) else _scan
+    scan = _scan_strictly if _may_be_huge(body) else _scan
     try:
         everything, end = object_members(text, _skip(text, 0), scan)
         if _MAYBE_SURROGATE.search(body):
@@ -127,10 +134,18 @@ def _keep(found: dict[str, Member], member: Member) -> None:
     found[key] = member
 
 
-def _depth(body: bytes) -> int:
-    """The deepest nesting, counted without parsing."""
+def _check_nesting(body: bytes) -> None:
+    """How deep and how many, counted without parsing: a parser would recurse, and make an object of each."""
     brackets = _STRINGS.sub(b"", body).translate(None, delete=_NOT_BRACKETS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    if len(brackets) > 2 * MAX_CONTAINERS:
+        raise InvalidJSON(f"The body has more than {MAX_CONTAINERS} arrays and objects.")
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise InvalidJSON(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _may_be_huge(body: bytes) -> bool:
+    """Whether it may have a number beyond a double. A search in one pass: a pattern would begin anew at every digit."""
+    return b"0" * 300 in body.translate(_DIGITS) or _EXPONENT.search(body) is not None
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -29,6 +29,8 @@ _DROPPED_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"server"}
 _DROPPED_DOWN_PREFIXES = (b"cf-", b"x-navplane-")
 # No encoder changes these characters.
 _PLAIN = re.compile(rb"[A-Za-z0-9_.~-]*")
+# What no header may have: a server would refuse to write it, and so the whole answer.
+_UNWRITABLE_NAME, _UNWRITABLE_VALUE = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]"), re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NATIVE_IDS = (b"x-request-id", b"request-id", b"apim-request-id")
 
 
@@ -73,16 +75,20 @@ def downstream_headers(headers: RawHeaders, *, secret: bytes, request_id: str, r
         for low, name, value in lower
         if low not in dropped
         and not low.startswith(_DROPPED_DOWN_PREFIXES)
+        and not _UNWRITABLE_NAME.search(name)
+        and not _UNWRITABLE_VALUE.search(value)
         and not any(spelling in value or spelling in name for spelling in echoed)
     ]
     return [*passed, (b"x-navplane-request-id", request_id.encode())]
 
 
-def native_id(headers: RawHeaders) -> str | None:
-    """The provider's own id of the request, where it gave one that is fit to be kept."""
+def native_id(headers: RawHeaders, *, secret: bytes) -> str | None:
+    """The provider's own id of the request, where it gave one that is fit to be kept: `secret`, its key, is not."""
     found = {name.lower(): value for name, value in headers}
-    text = next((found[name].decode("ascii", "replace") for name in _NATIVE_IDS if name in found), "")
-    return text if 0 < len(text) <= 128 and text.isprintable() else None
+    value = next((found[name] for name in _NATIVE_IDS if name in found), b"")
+    text = value.decode("ascii", "replace")
+    fit = 0 < len(text) <= 128 and text.isprintable() and not any(spelling in value for spelling in spellings(secret))
+    return text if fit else None
 
 
 def _dropped_up(name: bytes, dialect: Dialect) -> bool:

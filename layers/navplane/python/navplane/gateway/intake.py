@@ -34,6 +34,8 @@ def _check_framing(headers: RawHeaders) -> None:
     lengths, codings = values_of(headers, b"content-length"), values_of(headers, b"transfer-encoding")
     if len(lengths) > 1 or (lengths and codings) or any(not length.isdigit() for length in lengths):
         raise BadFraming("The request's length is stated in two ways, or not as a number.")
+    if len(values_of(headers, b"host")) > 1:
+        raise BadFraming("The request names two hosts.")
     if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
         raise BadFraming("The only transfer coding that is understood is chunked.")
 

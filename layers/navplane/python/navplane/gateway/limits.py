@@ -8,6 +8,8 @@ class Limits:
     """Seconds and bytes. `wall` holds where there is no deadline; `margin` is kept free before a deadline, for the last words.
     Unstreamed answers may take long to begin, because models think; a streamed one says something early."""
 
+    # Nobody has signed in yet while a body is read, and a body that never ends holds a connection.
+    request_body: float = 120.0
     response_bytes: int = 200 * 1024 * 1024
     first_byte_streamed: float = 120.0
     first_byte: float = 600.0

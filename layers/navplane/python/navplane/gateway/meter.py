@@ -1,8 +1,10 @@
 """Watches a copy of the answer and says what it used. Nothing here can fail the stream it watches."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from navplane.gateway.headers import spellings
 from navplane.model.usage import Usage, UsageQuality
 from navplane.telemetry import logger
 from navplane.upstream.sse import Splitter
@@ -16,10 +18,13 @@ BYTES_PER_TOKEN = 4
 
 
 class Meter:
-    """Fed with the chunks of one answer, which is a stream of events or one body."""
+    """Fed with the chunks of one answer, which is a stream of events or one body. `secret` is the key of its provider."""
 
-    def __init__(self, reader: UsageReader, *, events: bool, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self, reader: UsageReader, *, events: bool, max_event_bytes: int = MAX_EVENT_BYTES, secret: bytes | None = None
+    ) -> None:
         self._reader, self._events = reader, events
+        self._spellings = spellings(secret) if secret else ()
         self._splitter = Splitter(limit=max_event_bytes)
         self._body = bytearray()
         self._overflowed = False
@@ -67,9 +72,17 @@ class Meter:
         elif self._body and not self._overflowed:
             self._try(self._reader.body, bytes(self._body))
             self._body.clear()
-        reading = self._reader.reading()
+        reading = self._without_secret(self._reader.reading())
         # An unstreamed answer without usage is taken for text as a whole.
         return reading if self._events else replace(reading, text_bytes=self.received_bytes)
+
+    def _without_secret(self, reading: Reading) -> Reading:
+        """What is kept of an answer that repeats the provider's key is its counts."""
+        texts = (reading.response_model, reading.service_tier, reading.finish_reason)
+        kept = json.dumps([reading.raw, texts]).encode() + b"".join(text.encode() for text in texts if text)
+        if not any(spelling in kept for spelling in self._spellings):
+            return reading
+        return replace(reading, raw=None, response_model=None, service_tier=None, finish_reason=None)
 
     def _try(self, read: Callable[[bytes], None], data: bytes) -> None:
         try:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from navplane.gate.gate import Charge
 from navplane.gateway.asgi import first_of
 from navplane.gateway.call import Call
+from navplane.gateway.headers import KeyFinder
 from navplane.gateway.meter import measure
 from navplane.model.usage import Endpoint, Outcome, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
@@ -18,7 +19,7 @@ UNBILLED = frozenset({Endpoint.MODELS, Endpoint.COUNT_TOKENS})
 CLIENT_CLOSED = 499
 
 
-def usage_event(call: Call) -> UsageEvent:
+def usage_event(call: Call, keys: KeyFinder) -> UsageEvent:
     """`call` has a route and has ended."""
     route, candidate, caller = call.route, call.candidate, call.caller
     assert route is not None
@@ -52,7 +53,7 @@ def usage_event(call: Call) -> UsageEvent:
         duration_ms=_milliseconds((call.ended or call.started) - call.started),
         request_bytes=call.request_bytes,
         response_bytes=call.response_bytes,
-        client=_client(call),
+        client=_client(call, keys),
         provider_cost_usd=_reported_cost(call, reading),
     )
 
@@ -113,9 +114,10 @@ def _outcome(call: Call, reading: Reading | None) -> Outcome:
     return Outcome.FAILED if outcome is Outcome.OK and reading is not None and reading.failed else outcome
 
 
-def _client(call: Call) -> str | None:
-    agent = (first_of(call.headers, b"user-agent") or b"").decode("ascii", "replace")[:128]
-    return agent if agent and agent.isprintable() else None
+def _client(call: Call, keys: KeyFinder) -> str | None:
+    agent = first_of(call.headers, b"user-agent") or b""
+    text = agent.decode("ascii", "replace")[:128]
+    return text if text and text.isprintable() and not keys.finds(agent) else None
 
 
 def _milliseconds(seconds: float) -> int:

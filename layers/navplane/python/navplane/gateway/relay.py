@@ -3,7 +3,7 @@
 import time
 
 from navplane.errors import ProviderKeyRejected, UpstreamCut, UpstreamError
-from navplane.gateway.asgi import first_of
+from navplane.gateway.asgi import first_of, values_of
 from navplane.gateway.call import Call
 from navplane.gateway.headers import Redactor, downstream_headers, native_id
 from navplane.gateway.meter import MAX_EVENT_BYTES, Meter
@@ -26,12 +26,16 @@ async def relay(
 
     `withhold`: the usage event was asked for by us and not by the client, so it is taken out of the stream.
     """
-    call.provider_request_id = native_id(response.headers)
+    call.provider_request_id = native_id(response.headers, secret=secret.reveal())
     assert call.provider is not None
     if response.status in call.provider.key_refusals:
         call.written = False
         raise ProviderKeyRejected(_rejected(call))
     failed = response.status >= 400
+    if failed and not _is_plain(response):
+        # An error may repeat the provider's key, and in here it could not be found.
+        call.written = False
+        raise UpstreamError(f"The provider answered {response.status}, compressed, which it was asked not to.")
     events = not failed and _has_events(response)
     withhold = withhold and events
     headers = downstream_headers(response.headers, secret=secret.reveal(), request_id=str(call.request_id), resized=withhold)
@@ -43,7 +47,7 @@ async def relay(
     else:
         limit = MAX_WITHHELD_BYTES if withhold else MAX_EVENT_BYTES
         assert call.route is not None
-        call.meter = Meter(READERS[call.route.endpoint](), events=events, max_event_bytes=limit)
+        call.meter = Meter(READERS[call.route.endpoint](), events=events, max_event_bytes=limit, secret=secret.reveal())
         await (_pass_withholding if withhold else _pass_raw)(call, response, reply, watch, call.meter, max_bytes)
         if events and not response.delimited and not call.meter.ended:
             raise UpstreamCut("The provider's answer broke off. Send the request again.")
@@ -101,8 +105,14 @@ async def _next(call: Call, response: UpstreamResponse, watch: Watch, allowance:
 def _has_events(response: UpstreamResponse) -> bool:
     """Whether the body is a stream of events that can be told apart; compressed, although we asked for identity, it is not."""
     headers = [(name.lower(), value.lower()) for name, value in response.headers]
-    plain = (first_of(headers, b"content-encoding") or b"identity") == b"identity"
-    return plain and (first_of(headers, b"content-type") or b"").startswith(b"text/event-stream")
+    return _is_plain(response) and (first_of(headers, b"content-type") or b"").startswith(b"text/event-stream")
+
+
+def _is_plain(response: UpstreamResponse) -> bool:
+    return all(
+        value.strip().lower() in (b"", b"identity")
+        for value in values_of(((name.lower(), value) for name, value in response.headers), b"content-encoding")
+    )
 
 
 def _rejected(call: Call) -> str:

@@ -113,6 +113,10 @@ class UpstreamClient:
             self._done()
             raise
         opened = UpstreamResponse(response, on_close=_once(self._done))
+        if not 200 <= response.status < 600:
+            # 101 too: nobody asked for another protocol.
+            await opened.aclose()
+            raise UpstreamError("The provider's answer has a status that is none of HTTP's.")
         if 300 <= response.status < 400:
             await opened.aclose()
             raise UpstreamRedirected("The provider answered with a redirect, and redirects are not followed.")
