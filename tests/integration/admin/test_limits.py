@@ -117,8 +117,8 @@ def test_another_organizations_limits_and_keys_are_out_of_reach(
     theirs = api.post(f"/admin/orgs/{other['id']}/limits", json=RATE).json()["id"]
     for method, body in (("GET", None), ("PUT", {"amount": 1}), ("DELETE", None)):
         assert api.request(method, f"{path}/{theirs}", json=body).status_code == 404
-    body: dict[str, object] = {**RATE, "scope": "key", "scope_id": key_of(module_database, other)}
-    assert api.post(path, json=body).status_code == 422
+    with_their_key = {**RATE, "scope": "key", "scope_id": key_of(module_database, other)}
+    assert api.post(path, json=with_their_key).status_code == 422
 
 
 def test_every_change_is_audited_and_told(
