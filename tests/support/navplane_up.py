@@ -45,11 +45,10 @@ class Up:
         response.raise_for_status()
         return response.headers["x-navplane-request-id"]
 
-    def admin(self, path: str) -> Any:
-        token = self.values["NAVPLANE_ADMIN_TOKEN"]
-        response = httpx2.get(
-            self.values["NAVPLANE_ADMIN_URL"] + path, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30
-        )
+    def admin(self, path: str, method: str = "GET") -> Any:
+        headers = {"Authorization": f"Bearer {self.values['NAVPLANE_ADMIN_TOKEN']}"}
+        url = self.values["NAVPLANE_ADMIN_URL"] + path
+        response = httpx2.request(method, url, headers=headers, trust_env=False, timeout=30)
         return response.raise_for_status().json()
 
     def rows(self) -> list[str]:

@@ -35,7 +35,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The routes of the AdminApi in template.yaml; every other path is the gateway's. /admin/orgs/{org_id}/requests is read under
 # the role that only reads, as its function is.
-ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready")
+ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(r"/admin/orgs/[^/]+/requests")
 
 

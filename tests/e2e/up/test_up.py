@@ -100,3 +100,16 @@ def test_second_up_and_reset_refuse_while_one_runs(state: Path) -> None:
             assert f"NavPlane already runs on {state} (process {up.process.pid})" in refused.stderr
         assert up.call()
         assert up.stop() == 0
+
+
+def test_rotated_demo_key_is_replaced_with_a_notice(state: Path) -> None:
+    with navplane_up.running(state) as up:
+        before = up.values["NAVPLANE_API_KEY"]
+        (demo,) = up.admin("/orgs")["items"]
+        rotated = up.admin(f"/orgs/{demo['id']}/rotate-key", method="POST")["api_key"]
+        assert up.stop() == 0
+    with navplane_up.running(state) as up:
+        assert "there is a new one" in up.output
+        assert up.values["NAVPLANE_API_KEY"] not in (before, rotated)
+        assert up.call()
+        assert up.stop() == 0

@@ -1,5 +1,6 @@
 """Organizations: what is answered, what the gate makes of it at once, and what is written down."""
 
+import base64
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -13,6 +14,11 @@ from tests.integration.admin.support import Admission
 from tests.support.postgres import TestDatabase
 
 MISSING = RefusalReason.PROVIDER_KEY_MISSING
+
+
+def cursor(time: str) -> str:
+    """One as no list gives it."""
+    return base64.urlsafe_b64encode(f"{time} {uuid4()}".encode()).decode().rstrip("=")
 
 
 def test_creating_answers_the_organization_and_its_key_once(api: TestClient, admission: Admission) -> None:
@@ -145,7 +151,14 @@ def test_a_list_is_newest_first_and_every_page_follows_the_one_before(api: TestC
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "cursor=", "cursor=AAAA", "cursor=%00", f"cursor={'A' * 300}"]
+    "query",
+    [
+        *("limit=0", "limit=201", "limit=x", "cursor=", "cursor=AAAA", "cursor=%00", f"cursor={'A' * 300}"),
+        *(
+            f"cursor={cursor(time)}"
+            for time in ("2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59")
+        ),
+    ],
 )
 def test_limits_and_cursors_that_no_list_gave_are_refused(api: TestClient, query: str) -> None:
     answer = api.get(f"/admin/orgs?{query}")

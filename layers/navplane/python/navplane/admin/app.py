@@ -1,5 +1,6 @@
 """The admin API's application: FastAPI for the resources, and around it what holds for every answer."""
 
+import asyncio
 import time
 import traceback
 from collections.abc import Sequence
@@ -13,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from navplane import __version__
 from navplane.admin import problem
 from navplane.admin.plane import Plane
-from navplane.errors import BodyTooLarge, NavPlaneError
+from navplane.errors import BadFraming, BodyTooLarge, NavPlaneError
 from navplane.model.ids import new_id
 from navplane.telemetry import logger
 
 MAX_BODY_BYTES = 256 * 1024
+BODY_SECONDS = 30.0
 # What Mangum hands to API Gateway as text; anything else it would encode.
 TEXT_TYPES = ["text/", "application/json", problem.MEDIA_TYPE]
 HEADERS = (
@@ -69,7 +71,7 @@ class Edge:
         scope.setdefault("state", {})["request_id"] = answer.request_id
         try:
             await self._app(scope, await _bounded(receive), answer.send)
-        except BodyTooLarge as exc:
+        except (BodyTooLarge, BadFraming) as exc:
             await problem.response(exc, request_id=answer.request_id)(scope, receive, answer.send)
         except Exception as exc:
             _log_fault(exc, answer.request_id)
@@ -113,7 +115,15 @@ def _log_fault(exc: Exception, request_id: str) -> None:
 
 
 async def _bounded(receive: Receive) -> Receive:
-    """The whole body, read before anything looks at it. Raise BodyTooLarge."""
+    """The whole body, read before anything looks at it. Raise BodyTooLarge, or BadFraming when it does not come."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _whole(receive)
+    except TimeoutError as exc:
+        raise BadFraming(f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from exc
+
+
+async def _whole(receive: Receive) -> Receive:
     body, more = bytearray(), True
     while more:
         message = await receive()

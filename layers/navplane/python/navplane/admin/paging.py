@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -35,9 +35,10 @@ def decode(cursor: str | None) -> Position | None:
         return None
     try:
         time, _, identifier = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(" ")
-        position = Position(created_at=datetime.fromisoformat(time), id=UUID(identifier))
-    except ValueError:
+        created_at = datetime.fromisoformat(time)
+        if created_at.tzinfo is None:
+            raise ValueError("a time without a zone")
+        # Converted here, because at either end of the calendar another zone's time may not exist in UTC.
+        return Position(created_at=created_at.astimezone(UTC), id=UUID(identifier))
+    except (ValueError, OverflowError):
         raise Invalid("The cursor is not one that a list answered with.") from None
-    if position.created_at.tzinfo is None:
-        raise Invalid("The cursor is not one that a list answered with.")
-    return position
