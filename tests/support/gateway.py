@@ -42,10 +42,12 @@ class Tenant:
     key: str
 
 
-def sealed_key(org_id: UUID, provider: str, secret: str = PROVIDER_SECRET, *, demo: bool = False) -> SealedProviderKey:
+def sealed_key(
+    org_id: UUID, provider: str, secret: str = PROVIDER_SECRET, *, demo: bool = False, base_url: str | None = None
+) -> SealedProviderKey:
     context = SealingContext(org_id=org_id, provider_key_id=new_id(), provider=provider, region="us")
     sealed = seal(Secret(secret.encode()), context=context, kek=KEK)
-    return SealedProviderKey(context=context, base_url=None, demo=demo, sealed=sealed)
+    return SealedProviderKey(context=context, base_url=base_url, demo=demo, sealed=sealed)
 
 
 def add_tenant(gate: MemoryGate, *, stream_usage: StreamUsage = StreamUsage.INJECT) -> Tenant:

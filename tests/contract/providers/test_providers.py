@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from navplane.errors import DependencyUnavailable, ProviderKeyInvalid
 from navplane.model.provider_key import Secret
 from navplane.model.usage import Outcome, Usage, UsageQuality
+from navplane.upstream.origin import Origins
 from navplane.upstream.provider import PROVIDERS, Dialect, Origin
 from navplane.upstream.validate import validate_key
 
@@ -38,7 +40,7 @@ def server(provider: FakeProvider) -> Iterator[GatewayServer]:
 def tenant(server: GatewayServer, name: str) -> Tenant:
     tenant = server.tenant()
     server.gate.remove_provider_keys(tenant.org_id)
-    server.gate.add_provider_key(sealed_key(tenant.org_id, name))
+    server.gate.add_provider_key(sealed_key(tenant.org_id, name, base_url=FIXTURES[name]["base_url"]))
     return tenant
 
 
@@ -66,7 +68,26 @@ def events_of(name: str) -> list[bytes]:
 
 
 def test_provider_has_fixtures_and_the_address_they_document(name: str) -> None:
-    assert PROVIDERS[name].origin == Origin(scheme="https", host=FIXTURES[name]["host"], port=443)
+    fixture = FIXTURES[name]
+    origins = Origins(overrides={}, demo_url=None)
+    origin = origins.of(PROVIDERS[name], demo=False, base_url=fixture["base_url"])
+    assert (origin.scheme, origin.host, origin.port) == ("https", fixture["host"], 443)
+    assert origins.admit(origin)
+    assert not origins.admit(replace(origin, scheme="http"))
+    assert not origins.admit(replace(origin, host="evil.example", guarded=False))
+    assert (PROVIDERS[name].origin is None) == (fixture["base_url"] is not None)
+
+
+def test_key_whose_address_is_of_the_wrong_kind_is_not_used(
+    name: str, server: GatewayServer, provider: FakeProvider, tenant: Tenant
+) -> None:
+    """One too many, or none where one is needed: refused by the gateway, whatever the database says."""
+    server.gate.remove_provider_keys(tenant.org_id)
+    wrong = None if FIXTURES[name]["base_url"] else "https://llm.example.com"
+    server.gate.add_provider_key(sealed_key(tenant.org_id, name, base_url=wrong))
+    called = len(provider.requests)
+    assert post(server, tenant, name).status_code == 400
+    assert len(provider.requests) == called
 
 
 def test_key_goes_where_the_provider_reads_it_and_the_callers_key_nowhere(

@@ -146,6 +146,19 @@ def test_the_list_pages_newest_first(api: TestClient, path: str) -> None:
     assert second["next_cursor"] is None
 
 
+def test_an_address_of_its_own_is_stored_shown_and_handed_out(
+    plane: Plane, kek: LocalKek, api: TestClient, path: str, provider: ScriptedServer, organization: dict[str, str],
+    admission: Admission,
+) -> None:  # fmt: skip
+    desk = KeyDesk(kek=kek, origins=Origins(overrides={"azure": provider.url}, demo_url=None))
+    body = new_key(provider="azure", base_url=" https://my-resource.openai.azure.com/ ")
+    answer = with_desk(plane, desk, api).post(path, json=body)
+    assert (answer.status_code, answer.json()["base_url"]) == (201, "https://my-resource.openai.azure.com/")
+    assert (provider.requests[0].path, provider.requests[0].headers["api-key"]) == ("/openai/v1/models", SECRET)
+    (candidate,) = admission.candidates(organization["api_key"], provider="azure")
+    assert candidate.base_url == "https://my-resource.openai.azure.com/"
+
+
 def test_demo_keys_are_judged_by_the_demo_upstream_and_marked(api: TestClient, path: str, provider: ScriptedServer) -> None:
     assert api.post(path, json=new_key(api_key="sk-demo-12345678")).json()["demo"] is True
     assert api.post(path, json=new_key(api_key="sk-bad-12345678", label="bad")).status_code == 422
@@ -166,6 +179,12 @@ REFUSED: dict[str, dict[str, object]] = {
     "unknown provider": {"provider": "nobody"},
     "the key as provider": {"provider": SECRET},
     "base_url for a provider with an address": {"base_url": "https://evil.example/v1"},
+    "no base_url for a provider without an address": {"provider": "azure"},
+    "base_url of somebody else": {"provider": "azure", "base_url": "https://x.openai.azure.com.evil.example"},
+    "base_url without TLS": {"provider": "custom", "base_url": "http://evil.example/v1"},
+    "base_url with credentials": {"provider": "custom", "base_url": "https://evil@llm.example.com/v1"},
+    "base_url that is an address": {"provider": "custom", "base_url": "https://169.254.169.254/v1"},
+    "base_url of this machine": {"provider": "custom", "base_url": "https://localhost/v1"},
     "empty label": {"label": "   "},
     "label with a line break": {"label": "a\nb"},
     "label with NUL": {"label": "a\x00b"},

@@ -89,5 +89,5 @@ def test_the_providers_are_listed_without_their_addresses(api: TestClient) -> No
     page = api.get("/providers").json()
     assert page["next_cursor"] is None
     assert [item["name"] for item in page["items"]] == list(PROVIDERS)
-    assert page["items"][1]["endpoints"] == ["messages", "messages.count_tokens", "models"]
+    assert page["items"][1]["endpoints"] == ["messages", "messages.count_tokens", "models", "models.retrieve"]
     assert "127.0.0.1" not in api.get("/providers").text

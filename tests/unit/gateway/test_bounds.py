@@ -54,10 +54,16 @@ def test_tools_are_described_in_more_words_than_the_body_has() -> None:
     assert worst(CHAT, tools=[{}]).input_tokens == plain + 2 + TOOLS_OVERHEAD_TOKENS
 
 
-@pytest.mark.parametrize("endpoint", [Endpoint.MODELS, Endpoint.COUNT_TOKENS])
+@pytest.mark.parametrize("endpoint", [Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS])
 def test_what_is_free_weighs_nothing(endpoint: Endpoint) -> None:
     assert worst(endpoint, max_tokens=5, previous_response_id="x").is_nothing
     assert worst_of(endpoint, None, request_bytes=0).is_nothing
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.IMAGES, Endpoint.IMAGE_EDITS, Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS])
+def test_nothing_bounds_images_and_audio(endpoint: Endpoint) -> None:
+    bounds = worst(endpoint, input="hi", max_tokens=1)
+    assert (bounds.output_tokens, bounds.contexts) == (None, None)
 
 
 FUNCTION = {"type": "function", "function": {"name": "f"}}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
-from navplane.gateway.route import check_query, find_route, guess_dialect
+from navplane.gateway.route import check_query, find_route, guess_dialect, path_of
 from navplane.model.usage import Endpoint
 from navplane.upstream.provider import Dialect
 
@@ -22,6 +22,13 @@ VERSION = ((b"anthropic-version", b"2023-06-01"),)
         ("embeddings", "POST", Endpoint.EMBEDDINGS, Dialect.OPENAI),
         ("messages", "POST", Endpoint.MESSAGES, Dialect.ANTHROPIC),
         ("messages/count_tokens", "POST", Endpoint.COUNT_TOKENS, Dialect.ANTHROPIC),
+        ("moderations", "POST", Endpoint.MODERATIONS, Dialect.OPENAI),
+        ("images/generations", "POST", Endpoint.IMAGES, Dialect.OPENAI),
+        ("images/edits", "POST", Endpoint.IMAGE_EDITS, Dialect.OPENAI),
+        ("audio/speech", "POST", Endpoint.SPEECH, Dialect.OPENAI),
+        ("audio/transcriptions", "POST", Endpoint.TRANSCRIPTIONS, Dialect.OPENAI),
+        ("audio/translations", "POST", Endpoint.TRANSLATIONS, Dialect.OPENAI),
+        ("models/gpt-5", "GET", Endpoint.MODEL, Dialect.OPENAI),
     ],
 )
 def test_all_spellings_are_one_operation(spelling: str, name: str, method: str, endpoint: Endpoint, dialect: Dialect) -> None:
@@ -48,7 +55,33 @@ def test_prefix_pins_the_provider(path: str, provider: str) -> None:
     assert route.provider.name == provider
 
 
+@pytest.mark.parametrize("path", ["/v1/models/claude-x", "/models/claude-x", "/anthropic/v1/models/claude-x"])
+def test_one_model_is_anthropics_where_its_version_is_sent(path: str) -> None:
+    route = find_route("GET", path.encode(), VERSION)
+    assert route.provider is not None
+    assert (route.provider.name, route.model, route.dialect) == ("anthropic", "claude-x", Dialect.ANTHROPIC)
+    assert path_of(route, route.provider) == "/v1/models/claude-x"
+
+
+def test_path_of_a_deployment_is_azures_own() -> None:
+    route = find_route("POST", b"/azure/openai/deployments/my-gpt/audio/speech", ())
+    assert route.provider is not None
+    assert (route.provider.name, route.model, route.endpoint) == ("azure", "my-gpt", Endpoint.SPEECH)
+    assert path_of(route, route.provider) == "/openai/deployments/my-gpt/audio/speech"
+
+
 UNKNOWN = [
+    "/v1/models/",
+    "/v1/models/{model}",
+    "/v1/models/a/b",
+    "/v1/models/-x",
+    "/v1/models/" + "x" * 129,
+    "/together/v1/models/x",
+    "/v1/images/variations",
+    "/v1/batches",
+    "/v1/fine_tuning/jobs",
+    "/v1/assistants",
+    "/v1/realtime",
     "/",
     "/v1",
     "/v1/",
@@ -70,7 +103,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize("path", UNKNOWN)
 def test_other_paths_are_unknown(path: str) -> None:
-    with pytest.raises(UnknownEndpoint):
+    with pytest.raises((UnknownEndpoint, BadPath)):
         find_route("POST", path.encode(), ())
 
 
@@ -111,7 +144,7 @@ def test_path_that_two_parsers_could_read_differently_is_refused(path: bytes) ->
         find_route("POST", path, ())
 
 
-SERVED = ("chat/completions", "responses", "embeddings", "models", "messages", "messages/count_tokens")
+SERVED = ("chat/completions", "responses", "embeddings", "models", "messages", "messages/count_tokens", "models/messages")
 
 
 @given(

@@ -11,6 +11,7 @@ DEMO = "http://127.0.0.1:9000"
 def test_registry_is_the_default() -> None:
     origins = Origins(overrides={}, demo_url=None)
     assert origins.of(OPENAI, demo=False) == OPENAI.origin
+    assert ANTHROPIC.origin is not None
     assert origins.admit(ANTHROPIC.origin)
 
 

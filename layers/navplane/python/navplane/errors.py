@@ -44,6 +44,10 @@ class InvalidJSON(BadRequest):
     code = "invalid_json"
 
 
+class BadMultipart(BadRequest):
+    code = "invalid_multipart"
+
+
 class AmbiguousModel(BadRequest):
     """`model` is missing, twice, or not a string: parsers differ on which one wins, so none is chosen."""
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter
 from pydantic import Field, SecretStr, StringConstraints
 
 from navplane.admin import change, paging
-from navplane.admin.access import Call, Permission, require
+from navplane.admin.access import Call, Permission, Role, require
 from navplane.admin.fields import Body, Name, View
 from navplane.admin.plane import KeyDesk, ThePlane
 from navplane.admin.problem import responses
 from navplane.crypto.api_key import hint
 from navplane.crypto.envelope import kek_id_of, seal
-from navplane.errors import Conflict, Invalid, NotFound, RegionMismatch
+from navplane.errors import Conflict, Forbidden, Invalid, NotFound, RegionMismatch
 from navplane.model.ids import new_id
 from navplane.model.provider_key import ProviderKey, SealingContext, Secret
 from navplane.model.tenancy import Organization, Region
@@ -22,6 +22,7 @@ from navplane.store import provider_keys
 from navplane.store.database import Database
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
+from navplane.upstream.address import own_origin
 from navplane.upstream.provider import PROVIDERS, Provider
 from navplane.upstream.validate import validate_key
 
@@ -40,7 +41,9 @@ class NewProviderKey(Body):
     label: Name = Field(examples=["production"])
     api_key: SecretStr = Field(description="The provider's own key. It is never shown again.", examples=["sk-..."])
     base_url: Annotated[str, StringConstraints(max_length=500)] | None = Field(
-        default=None, description="Only for a provider without an address of its own; the others refuse it."
+        default=None,
+        description="Needed by providers without one address for all: azure, bedrock, custom. The others refuse it.",
+        examples=["https://my-resource.openai.azure.com"],
     )
 
 
@@ -71,16 +74,17 @@ def create_provider_key(
     """The provider is asked first whether it takes the key: 422 `provider_key_invalid` when it does not, 503 when that
     can't be told just now. Nothing is stored then. A provider and label that are already there are 409."""
     provider, secret, desk = _provider(body), _secret(body), plane.key_desk
+    base_url = _base_url(provider, body, call)
     assert desk is not None, "an application with these routes has a key desk"
     organization = _ready_for(plane.database, plane.region, org_id=org_id, provider=provider, label=body.label)
-    demo = _validated(desk, provider, secret)
+    demo = _validated(desk, provider, secret, base_url=base_url)
     key = ProviderKey(
         id=new_id(),
         org_id=org_id,
         provider=provider.name,
         label=body.label,
         key_hint=hint(secret.reveal().decode()),
-        base_url=None,
+        base_url=base_url,
         demo=demo,
         created_at=call.now,
     )
@@ -129,9 +133,21 @@ def _provider(body: NewProviderKey) -> Provider:
     provider = PROVIDERS.get(body.provider)
     if provider is None:
         raise Invalid(f"There is no such provider; there are: {', '.join(sorted(PROVIDERS))}.")
-    if body.base_url is not None:
-        raise Invalid(f"{provider.title} has an address of its own: leave base_url out.")
     return provider
+
+
+def _base_url(provider: Provider, body: NewProviderKey, call: Call) -> str | None:
+    """It is read again, by the same rules, each time it is used. An address of any form is for those alone
+    who may decide where this installation connects to."""
+    if body.base_url is None and provider.address is None:
+        return None
+    if provider.address is not None and provider.address.hosts is None and Role.PLATFORM_ADMIN not in call.principal.roles:
+        raise Forbidden("Only a platform admin may store a key for an address of any form.")
+    try:
+        own_origin(provider, body.base_url or "")
+    except ValueError as exc:
+        raise Invalid(str(exc)) from exc
+    return (body.base_url or "").strip()
 
 
 def _secret(body: NewProviderKey) -> Secret:
@@ -153,11 +169,11 @@ def _ready_for(database: Database, region: Region, *, org_id: UUID, provider: Pr
     return organization
 
 
-def _validated(desk: KeyDesk, provider: Provider, secret: Secret) -> bool:
+def _validated(desk: KeyDesk, provider: Provider, secret: Secret, *, base_url: str | None) -> bool:
     """Whether it is a demo key. Raise ProviderKeyInvalid or DependencyUnavailable."""
     text = secret.reveal().decode()
     judged_by_demo = desk.origins.demo_available and text.startswith(DEMO_JUDGED)
-    validate_key(provider, secret, origin=desk.origins.of(provider, demo=judged_by_demo))
+    validate_key(provider, secret, origin=desk.origins.of(provider, demo=judged_by_demo, base_url=base_url))
     return judged_by_demo and text.startswith(DEMO_PREFIX)
 
 

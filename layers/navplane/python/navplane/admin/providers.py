@@ -16,6 +16,7 @@ class ProviderView(View):
     dialect: Dialect
     endpoints: list[Endpoint]
     models: list[str] = Field(description="Names that match one of these go to this provider unless the path names another.")
+    base_url_example: str | None = Field(description="What a key's base_url looks like; null where a key has none.")
 
 
 class ProviderPage(View):
@@ -35,4 +36,5 @@ def _view(provider: Provider) -> ProviderView:
         dialect=provider.dialect,
         endpoints=list(provider.paths),
         models=list(provider.models),
+        base_url_example=provider.address.example if provider.address else None,
     )

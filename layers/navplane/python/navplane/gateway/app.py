@@ -23,6 +23,7 @@ from navplane.gateway.headers import KeyFinder
 from navplane.gateway.health import Readiness, answer_health
 from navplane.gateway.intake import ClientLeft, check_headers, check_media_type, read_body
 from navplane.gateway.limits import DEFAULT_LIMITS, Limits
+from navplane.gateway.multipart import read_form
 from navplane.gateway.relay import relay
 from navplane.gateway.reply import Reply
 from navplane.gateway.route import check_query, find_route, guess_dialect
@@ -145,16 +146,23 @@ class Gateway:
         assert route is not None
         call.provider = route.provider
         if route.method == "GET":
+            self._name(call, route.model)
             return None, None
-        check_media_type(call.headers)
+        check_media_type(call.headers, form=route.takes_form)
         body = await self._receive_body(receive, call.headers)
-        request = parse(body)
-        if self._key_finder.finds(request.model.encode()):
-            raise AmbiguousModel("The model's name holds an API key, and names end up in logs.")
-        call.request_bytes, call.worst = len(body), worst_of(route.endpoint, request, request_bytes=len(body))
-        call.model, call.stream = request.model, request.stream
-        call.provider = route.provider or serving(route.endpoint, request.model)
+        request = read_form(body, call.headers, named=route.model) if route.takes_form else parse(body, named=route.model)
+        call.request_bytes, call.stream = len(body), request.stream
+        call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
+        self._name(call, request.model)
         return body, request
+
+    def _name(self, call: Call, model: str | None) -> None:
+        """The model that is asked for, if any, and so the provider."""
+        assert call.route is not None
+        if model is not None and self._key_finder.finds(model.encode()):
+            raise AmbiguousModel("The model's name holds an API key, and names end up in logs.")
+        call.model = model
+        call.provider = call.route.provider or serving(call.route.endpoint, model or "")
 
     async def _receive_body(self, receive: Receive, headers: RawHeaders) -> bytes:
         seconds = self._limits.request_body
@@ -174,7 +182,8 @@ class Gateway:
             raise
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
-        call.candidate = candidate = forward.choose_candidate(answer)
+        assert call.provider is not None
+        call.candidate = candidate = forward.choose_candidate(answer, call.provider)
         if secret is None:
             secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
         return answer, secret
@@ -188,7 +197,8 @@ class Gateway:
         if isinstance(answer, Refusal):
             return answer, None
         call.admitted = asked_at
-        return answer, forward.open_at_hand(answer, self._keys)
+        assert call.provider is not None
+        return answer, forward.open_at_hand(answer, call.provider, self._keys)
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None

@@ -56,18 +56,26 @@ class ModelCall:
     everything: tuple[Member, ...]
 
 
-def parse(body: bytes) -> ModelCall:
-    """Raise InvalidJSON, or AmbiguousModel when `model` is missing, there twice, or no plain text."""
+def parse(body: bytes, *, named: str | None = None) -> ModelCall:
+    """`named` is the model that the path names, if it does. Raise InvalidJSON, or AmbiguousModel when `model` is missing (but
+    for the path), there twice, no plain text, or another than the path's."""
     text = _decode(body)
     everything = _members_of(body, text)
     members = _members_read(everything)
-    model = members["model"].value if "model" in members else None
+    model = checked_model(members["model"].value if "model" in members else named, named=named)
+    stream = "stream" in members and members["stream"].value is True
+    return ModelCall(text=text, model=model, stream=stream, members=members, everything=tuple(everything))
+
+
+def checked_model(model: object, *, named: str | None = None) -> str:
+    """A model's name that is one, and the one that the path names, if it does. Raise AmbiguousModel."""
+    if named is not None and model != named:
+        raise AmbiguousModel("The path and the body name different models. Send the deployment's name in both, or no model.")
     if not isinstance(model, str):
         raise AmbiguousModel('The body must name one model, as a string: {"model": "…"}.')
     if not (0 < len(model) <= MAX_MODEL_CHARACTERS and model.isprintable()):
         raise AmbiguousModel("The model's name must be printable and at most 256 characters long.")
-    stream = "stream" in members and members["stream"].value is True
-    return ModelCall(text=text, model=model, stream=stream, members=members, everything=tuple(everything))
+    return model
 
 
 def object_members(text: str, start: int, scan: Any = None) -> tuple[list[Member], int]:

@@ -11,7 +11,9 @@ from navplane.model.usage import Endpoint
 OVERHEAD_TOKENS = 64
 TOOLS_OVERHEAD_TOKENS = 1024
 
-FREE = frozenset({Endpoint.MODELS, Endpoint.COUNT_TOKENS})
+FREE = frozenset({Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS})
+# Of these the body bounds what is read. Images and audio are counted in ways that no body tells.
+_IN_TEXT = frozenset({Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MESSAGES, Endpoint.EMBEDDINGS})
 _OUTPUT_LIMITS = {
     Endpoint.CHAT_COMPLETIONS: ("max_completion_tokens", "max_tokens"),
     Endpoint.RESPONSES: ("max_output_tokens",),
@@ -36,6 +38,8 @@ _TEXT_PARTS = frozenset(
 def worst_of(endpoint: Endpoint, request: ModelCall | None, *, request_bytes: int) -> Worst:
     if endpoint in FREE:
         return Worst(input_tokens=0, output_tokens=0)
+    if endpoint not in _IN_TEXT:
+        return Worst(input_tokens=request_bytes, output_tokens=None, contexts=None)
     members = request.everything if request is not None else ()
     tools = [tool for member in members if member.key == "tools" for tool in _dicts(member.value)]
     return Worst(

@@ -20,7 +20,7 @@ from navplane.gateway.asgi import first_of
 from navplane.gateway.body import ModelCall
 from navplane.gateway.call import Call
 from navplane.gateway.headers import KeyFinder, upstream_headers
-from navplane.gateway.intake import HOP_HEADER
+from navplane.gateway.route import path_of
 from navplane.gateway.splice import include_usage
 from navplane.model.provider_key import SealedProviderKey, Secret
 from navplane.model.tenancy import StreamUsage
@@ -29,25 +29,26 @@ from navplane.telemetry import logger
 from navplane.upstream.auth import auth_header
 from navplane.upstream.client import BeforeWriting, UpstreamClient, UpstreamRequest, UpstreamResponse
 from navplane.upstream.origin import Origins
+from navplane.upstream.provider import HOP_HEADER, Provider
 
 # One further try, only where no connection came about and so nothing can have been billed.
 CONNECT_TRIES = 2
 CONNECT_JITTER_SECONDS = 0.1
 
 
-def choose_candidate(admission: Admission) -> SealedProviderKey:
-    """The first key in the gate's order. A key with an address of its own goes nowhere else, and no provider in the registry
-    takes one."""
+def choose_candidate(admission: Admission, provider: Provider) -> SealedProviderKey:
+    """The first key in the gate's order that has an address of its own if, and only if, its provider takes one."""
     for candidate in admission.candidates:
-        if candidate.base_url is None:
+        if (candidate.base_url is None) is (provider.address is None):
             return candidate
-    raise ProviderKeyMissing("The stored provider key names a base URL, which its provider does not take. Store it without.")
+    wrong = "names no base URL, which its provider needs" if provider.address else "names a base URL, which its provider has"
+    raise ProviderKeyMissing(f"The stored provider key {wrong}. Store it again.")
 
 
-def open_at_hand(admission: Admission, kek: CachingKek) -> Secret | None:
+def open_at_hand(admission: Admission, provider: Provider, kek: CachingKek) -> Secret | None:
     """The chosen key, opened, if no KEK has to be asked for it. Anything else is `open_key`'s to find out and to say."""
     with contextlib.suppress(NotAtHand, NavPlaneError):
-        return open_key(choose_candidate(admission), kek.at_hand)
+        return open_key(choose_candidate(admission, provider), kek.at_hand)
     return None
 
 
@@ -72,7 +73,9 @@ def shape_body(
     assert call.provider is not None
     assert call.route is not None
     chat_stream = call.stream and call.route.endpoint is Endpoint.CHAT_COMPLETIONS
-    inject = stream_usage is StreamUsage.INJECT and call.provider.accepts_include_usage
+    # A path that names a deployment carries a dated version of the API, which may not know the option.
+    accepts = call.provider.accepts_include_usage and call.route.model is None
+    inject = stream_usage is StreamUsage.INJECT and accepts
     if body is None or request is None or not (chat_stream and inject):
         return body, False
     splice = include_usage(body, request)
@@ -93,17 +96,16 @@ def build_request(
     assert call.provider is not None
     assert call.route is not None
     assert call.candidate is not None
-    origin = origins.of(call.provider, demo=call.candidate.demo)
+    origin = origins.of(call.provider, demo=call.candidate.demo, base_url=call.candidate.base_url)
     headers = upstream_headers(call.headers, call.provider, keys)
     version = first_of(headers, b"anthropic-version")
     headers.append(auth_header(call.provider, secret, version=version.decode() if version else None))
-    if origin != call.provider.origin:
-        # Only an address that somebody configured can lead back here; the provider itself is told nothing.
+    if origins.may_lead_back(origin):
         headers.append((HOP_HEADER, b"1"))
     return UpstreamRequest(
         origin=origin,
         method=call.route.method,
-        path=call.provider.paths[call.route.endpoint],
+        path=path_of(call.route, call.provider),
         query=query.decode("ascii"),
         headers=tuple(headers),
         body=body,

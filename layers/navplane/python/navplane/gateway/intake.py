@@ -4,10 +4,10 @@ import re
 
 from navplane.errors import BadFraming, BodyTooLarge, HeadersTooLarge, LoopDetected, UnsupportedMediaType
 from navplane.gateway.asgi import RawHeaders, Receive, first_of, values_of
+from navplane.upstream.provider import HOP_HEADER
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64 * 1024
-HOP_HEADER = b"x-navplane-hop"
 # All names joined by commas, all values by NULs: one search for each is a third of one for every header.
 _NAMES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+,)*")
 _CONTROL = re.compile(rb"[\x01-\x08\x0a-\x1f\x7f]")
@@ -40,10 +40,12 @@ def _check_framing(headers: RawHeaders) -> None:
         raise BadFraming("The only transfer coding that is understood is chunked.")
 
 
-def check_media_type(headers: RawHeaders) -> None:
-    """Raise UnsupportedMediaType for anything but plain JSON in UTF-8."""
+def check_media_type(headers: RawHeaders, *, form: bool = False) -> None:
+    """Raise UnsupportedMediaType for anything but plain JSON in UTF-8, or (`form`) a multipart form."""
     types = set(values_of(headers, b"content-type"))
-    if len(types) != 1 or not _is_json(types.pop().lower()):
+    if form and (len(types) != 1 or not types.pop().lower().startswith(b"multipart/form-data")):
+        raise UnsupportedMediaType("The body must be a form: send content-type: multipart/form-data with its boundary.")
+    if not form and (len(types) != 1 or not _is_json(types.pop().lower())):
         raise UnsupportedMediaType("The body must be JSON: send content-type: application/json.")
     if any(coding.strip().lower() not in (b"", b"identity") for coding in values_of(headers, b"content-encoding")):
         raise UnsupportedMediaType("The body must not be compressed: leave content-encoding out.")

@@ -74,7 +74,8 @@ class Meter:
             self._body.clear()
         reading = self._without_secret(self._reader.reading())
         # An unstreamed answer without usage is taken for text as a whole.
-        return reading if self._events else replace(reading, text_bytes=self.received_bytes)
+        whole = self.received_bytes if self._reader.is_text else 0
+        return reading if self._events else replace(reading, text_bytes=whole)
 
     def _without_secret(self, reading: Reading) -> Reading:
         """What is kept of an answer that repeats the provider's key is its counts."""

@@ -14,7 +14,7 @@ from navplane.model.usage_event import UsageEvent
 from navplane.telemetry import logger
 from navplane.upstream.usage import Reading
 
-UNBILLED = frozenset({Endpoint.MODELS, Endpoint.COUNT_TOKENS})
+UNBILLED = frozenset({Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS})
 # Not sent by us to anyone: the row of a caller who left before there was a status (nginx's number for it).
 CLIENT_CLOSED = 499
 
@@ -98,7 +98,8 @@ def _measured(call: Call, reading: Reading | None) -> tuple[Usage, UsageQuality]
     assert call.route is not None
     if not call.written or call.route.endpoint in UNBILLED:
         return Usage(), UsageQuality.EXACT
-    return measure(reading, request_bytes=call.request_bytes)
+    # The bytes of a recording or a picture are no measure of its tokens.
+    return measure(reading, request_bytes=0 if call.route.takes_form else call.request_bytes)
 
 
 def _reported_cost(call: Call, reading: Reading | None) -> Decimal | None:

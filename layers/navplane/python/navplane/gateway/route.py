@@ -1,7 +1,7 @@
 """Which operation a path names. A closed table: what is not in it is refused before anything else happens."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
@@ -20,21 +20,35 @@ _OPERATIONS: dict[str, tuple[str, Endpoint]] = {
     "responses": ("POST", Endpoint.RESPONSES),
     "embeddings": ("POST", Endpoint.EMBEDDINGS),
     "models": ("GET", Endpoint.MODELS),
+    "moderations": ("POST", Endpoint.MODERATIONS),
+    "images/generations": ("POST", Endpoint.IMAGES),
+    "images/edits": ("POST", Endpoint.IMAGE_EDITS),
+    "audio/speech": ("POST", Endpoint.SPEECH),
+    "audio/transcriptions": ("POST", Endpoint.TRANSCRIPTIONS),
+    "audio/translations": ("POST", Endpoint.TRANSLATIONS),
+    "models/{model}": ("GET", Endpoint.MODEL),
     "messages": ("POST", Endpoint.MESSAGES),
     "messages/count_tokens": ("POST", Endpoint.COUNT_TOKENS),
 }
+FORMS = frozenset({Endpoint.IMAGE_EDITS, Endpoint.TRANSCRIPTIONS, Endpoint.TRANSLATIONS})
 # SDKs append `/v1/…` or `/…` to a base URL with or without `/v1`: all spellings are one operation.
 _SPELLINGS = ("/v1/", "/", "/v1/v1/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`provider` is set where the path pins it, or where no model in the body could tell; None lets the model decide."""
+    """`provider` is set where the path pins it, or where no model in the body could tell; None lets the model decide.
+    `model` is the one that the path names."""
 
     endpoint: Endpoint
     method: str
     dialect: Dialect
     provider: Provider | None
+    model: str | None = None
+
+    @property
+    def takes_form(self) -> bool:
+        return self.endpoint in FORMS
 
 
 def _table() -> dict[bytes, Route]:
@@ -45,29 +59,65 @@ def _table() -> dict[bytes, Route]:
             path = (spelling + name).encode()
             table[path] = Route(endpoint=endpoint, method=method, dialect=offering[0].dialect, provider=None)
         for provider in offering:
-            path = f"/{provider.name}/v1/{name}".encode()
-            table[path] = Route(endpoint=endpoint, method=method, dialect=provider.dialect, provider=provider)
+            route = Route(endpoint=endpoint, method=method, dialect=provider.dialect, provider=provider)
+            table[f"/{provider.name}/v1/{name}".encode()] = route
+            if provider.deployment_paths:
+                # As its SDKs spell it, below the address of a resource.
+                table[f"/{provider.name}/openai/v1/{name}".encode()] = route
     return table
 
 
+def path_of(route: Route, provider: Provider) -> str:
+    """Where the provider has this operation, below its origin."""
+    by_deployment = route.model is not None and route.method == "POST"
+    path = (provider.deployment_paths if by_deployment else provider.paths)[route.endpoint]
+    return path.replace("{model}", route.model) if route.model is not None else path
+
+
 _TABLE = _table()
-_MODELS_OF_ANTHROPIC = _TABLE[b"/anthropic/v1/models"]
-_MODELS_OF_OPENAI = _TABLE[b"/openai/v1/models"]
+_MODEL = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_DEPLOYMENT = re.compile(rb"/([a-z]+)/openai/deployments/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(/[a-z/]+)")
 
 
 def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
     """Raise BadPath, UnknownEndpoint or MethodNotAllowed. `raw_path` is the path as it came, not decoded, without a query."""
     check_path(raw_path)
-    route = _TABLE.get(raw_path)
+    route = _TABLE.get(raw_path) or _model_route(raw_path) or _deployment_route(raw_path)
     if route is None:
         raise UnknownEndpoint(
             f"NavPlane does not serve {raw_path[:100].decode('ascii')}. Below /v1/ it serves {', '.join(sorted(_OPERATIONS))}."
         )
     if method != route.method:
         raise MethodNotAllowed(f"{raw_path.decode('ascii')} takes {route.method} only.")
-    if route.endpoint is Endpoint.MODELS and route.provider is None:
-        return _MODELS_OF_ANTHROPIC if first_of(headers, b"anthropic-version") is not None else _MODELS_OF_OPENAI
+    if route.provider is None and route.endpoint in (Endpoint.MODELS, Endpoint.MODEL):
+        return _of_models(route, anthropic=first_of(headers, b"anthropic-version") is not None)
     return route
+
+
+def _of_models(route: Route, *, anthropic: bool) -> Route:
+    """Nothing but the version tells whose models are meant; one model's name may tell more."""
+    if anthropic:
+        return replace(route, provider=ANTHROPIC, dialect=Dialect.ANTHROPIC)
+    return route if route.endpoint is Endpoint.MODEL else replace(route, provider=OPENAI)
+
+
+def _model_route(raw_path: bytes) -> Route | None:
+    """Of a path that ends in a model: `/v1/models/{model}`. Without a prefix the name decides, as it does in a body."""
+    before, _, model = raw_path.rpartition(b"/")
+    route = _TABLE.get(before + b"/{model}")
+    return replace(route, model=model.decode("ascii")) if route and _MODEL.fullmatch(model) else None
+
+
+def _deployment_route(raw_path: bytes) -> Route | None:
+    """Of a path that names its model: `/azure/openai/deployments/{deployment}/chat/completions`."""
+    found = _DEPLOYMENT.fullmatch(raw_path)
+    if found is None:
+        return None
+    name, deployment, rest = (part.decode("ascii") for part in found.groups())
+    route = _TABLE.get(f"/{name}/v1{rest}".encode())
+    if route is None or route.provider is None or route.endpoint not in route.provider.deployment_paths:
+        return None
+    return replace(route, model=deployment)
 
 
 def check_path(raw_path: bytes) -> None:

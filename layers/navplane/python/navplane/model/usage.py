@@ -13,6 +13,13 @@ class Endpoint(StrEnum):
     MODELS = "models"
     MESSAGES = "messages"
     COUNT_TOKENS = "messages.count_tokens"
+    MODEL = "models.retrieve"
+    MODERATIONS = "moderations"
+    IMAGES = "images.generations"
+    IMAGE_EDITS = "images.edits"
+    SPEECH = "audio.speech"
+    TRANSCRIPTIONS = "audio.transcriptions"
+    TRANSLATIONS = "audio.translations"
 
 
 class UsageQuality(StrEnum):

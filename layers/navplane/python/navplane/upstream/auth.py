@@ -13,6 +13,8 @@ def auth_header(provider: Provider, key: Secret, *, version: str | None) -> tupl
     """One header. `version` is the `anthropic-version` of the request as it goes out; other providers have none."""
     if provider.auth is AuthScheme.ANTHROPIC and not _takes_bearer(version):
         return b"x-api-key", key.reveal()
+    if provider.auth is AuthScheme.API_KEY:
+        return b"api-key", key.reveal()
     return b"authorization", b"Bearer " + key.reveal()
 
 

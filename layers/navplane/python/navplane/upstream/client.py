@@ -7,12 +7,15 @@ decompressed, and no environment variable, cookie or netrc file has a say.
 import asyncio
 import contextlib
 import io
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import aiohttp
+from aiohttp import DefaultResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
@@ -20,6 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from navplane.errors import UpstreamCut, UpstreamError, UpstreamRedirected, UpstreamTimeout, UpstreamUnreachable
+from navplane.upstream.address import require_public
 from navplane.upstream.origin import Origins
 from navplane.upstream.provider import Origin
 
@@ -90,10 +94,13 @@ class UpstreamClient:
         connect_seconds: float = 5.0,
         keepalive_seconds: float = 30.0,
         wall: Callable[[], float] = time.time,
+        names: Callable[[], AbstractResolver] = DefaultResolver,
     ) -> None:
         self.origins = origins
         self._connect_seconds, self._keepalive_seconds, self._wall = connect_seconds, keepalive_seconds, wall
-        self._session: aiohttp.ClientSession | None = None
+        self._names = names
+        # Guarded origins have a session of their own, so that they never share a connection that nobody looked at.
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._in_flight = 0
         self._last_used = 0.0
 
@@ -104,7 +111,7 @@ class UpstreamClient:
         UpstreamError; and what `before_writing` raises, with nothing written.
         """
         url = self._url(request)
-        session = await self._current_session()
+        session = await self._current_session(guarded=request.origin.guarded)
         self._in_flight += 1
         _before_writing.set(request.before_writing)
         try:
@@ -123,9 +130,9 @@ class UpstreamClient:
         return opened
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
 
     def _url(self, request: UpstreamRequest) -> URL:
         """Built from parts, so that no path can change the host; and checked once more."""
@@ -143,18 +150,21 @@ class UpstreamClient:
             raise UpstreamUnreachable("This address is not in the registry of providers.", billable=False)
         return url
 
-    async def _current_session(self) -> aiohttp.ClientSession:
+    async def _current_session(self, *, guarded: bool) -> aiohttp.ClientSession:
         now, idle_since = self._wall(), self._last_used
         self._last_used = now
-        if self._session is not None and not self._in_flight and now - idle_since > self._keepalive_seconds:
+        if self._sessions and not self._in_flight and now - idle_since > self._keepalive_seconds:
             await self.aclose()
-        if self._session is None:
-            self._session = self._new_session()
-        return self._session
+        if guarded not in self._sessions:
+            self._sessions[guarded] = self._new_session(guarded=guarded)
+        return self._sessions[guarded]
 
-    def _new_session(self) -> aiohttp.ClientSession:
+    def _new_session(self, *, guarded: bool) -> aiohttp.ClientSession:
+        resolver = PublicResolver(self._names()) if guarded else None
         return aiohttp.ClientSession(
-            connector=_AskingConnector(limit=0, keepalive_timeout=self._keepalive_seconds),
+            connector=_AskingConnector(
+                limit=0, keepalive_timeout=self._keepalive_seconds, resolver=resolver, use_dns_cache=not guarded
+            ),
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -188,6 +198,22 @@ class UpstreamClient:
     def _done(self) -> None:
         self._in_flight -= 1
         self._last_used = self._wall()
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves as `names` does, and only to public addresses: one that is not spoils the name. What is answered here is what
+    is connected to, so a name can't point elsewhere in between."""
+
+    def __init__(self, names: AbstractResolver) -> None:
+        self._names = names
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        found = await self._names.resolve(host, port, family)
+        require_public([answer["host"] for answer in found])
+        return found
+
+    async def close(self) -> None:
+        await self._names.close()
 
 
 class _AskingConnector(aiohttp.TCPConnector):

@@ -1,8 +1,10 @@
-"""Where a provider is dialled: the registry's origin, an override of local mode, or the demo upstream. Nothing else ever is."""
+"""Where a provider is dialled: at the registry's origin, at the address that its key brings (address.py), at an override of
+local mode, or at the demo upstream. Nowhere else."""
 
 from collections.abc import Mapping
 
 from navplane.errors import ConfigurationError, UpstreamUnreachable
+from navplane.upstream.address import is_own, own_origin
 from navplane.upstream.provider import PROVIDERS, Origin, Provider
 
 
@@ -19,24 +21,40 @@ class Origins:
             raise ConfigurationError(f"An upstream override is for {name!r}, but the providers are: {', '.join(PROVIDERS)}.")
         self._overrides = {name: Origin.parse(url) for name, url in overrides.items()}
         self._demo = Origin.parse(demo_url) if demo_url else None
-        registered = {provider.origin for provider in PROVIDERS.values()}
-        self._known = frozenset(registered | set(self._overrides.values()) | ({self._demo} if self._demo else set()))
+        self._configured = frozenset({*self._overrides.values(), *([self._demo] if self._demo else [])})
+        self._registered = frozenset(provider.origin for provider in PROVIDERS.values() if provider.origin)
+        self._forms = tuple(provider.address for provider in PROVIDERS.values() if provider.address)
 
     @property
     def demo_available(self) -> bool:
         return self._demo is not None
 
-    def of(self, provider: Provider, *, demo: bool) -> Origin:
-        """Raise UpstreamUnreachable for a demo key where there is no demo upstream."""
-        if not demo:
-            return self._overrides.get(provider.name, provider.origin)
+    def of(self, provider: Provider, *, demo: bool, base_url: str | None = None) -> Origin:
+        """`base_url` is the key's own, of a provider that lives elsewhere for each key. Raise UpstreamUnreachable for one that
+        the provider doesn't take, and for a demo key where there is no demo upstream."""
+        if demo:
+            return self._demo_origin()
+        if provider.name in self._overrides:
+            return self._overrides[provider.name]
+        if provider.origin is not None:
+            return provider.origin
+        try:
+            return own_origin(provider, base_url or "")
+        except ValueError as exc:
+            raise UpstreamUnreachable(f"The stored provider key can't be used: {exc}", billable=False) from exc
+
+    def admit(self, origin: Origin) -> bool:
+        """Whether `origin` may be dialled at all: the last check before a connection is made."""
+        return origin in self._registered or origin in self._configured or any(is_own(form, origin) for form in self._forms)
+
+    def may_lead_back(self, origin: Origin) -> bool:
+        """Whether somebody chose this address, who may have chosen a NavPlane's."""
+        return origin.guarded or origin in self._configured
+
+    def _demo_origin(self) -> Origin:
         if self._demo is None:
             raise UpstreamUnreachable(
                 "This organization holds a demo provider key, and there is no demo upstream here. Add a real provider key.",
                 billable=False,
             )
         return self._demo
-
-    def admit(self, origin: Origin) -> bool:
-        """Whether `origin` may be dialled at all: the last check before a connection is made."""
-        return origin in self._known

@@ -1,12 +1,15 @@
 """What a provider is, and the registry of those NavPlane speaks to. A provider is one row of data."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from navplane.model.policy import matches
 from navplane.model.usage import Endpoint
+
+# Marks a request to an address that somebody chose: a NavPlane that receives it refuses, so no address leads back to one.
+HOP_HEADER = b"x-navplane-hop"
 
 
 class Dialect(StrEnum):
@@ -18,12 +21,14 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What is dialled, and nothing else ever is: scheme, host, port, and the path in front of the provider's own."""
+    """What is dialled, and nothing else ever is: scheme, host, port, and the path in front of the provider's own. `guarded`:
+    somebody typed it, so its name must resolve to public addresses and nothing else."""
 
     scheme: str
     host: str
     port: int
     base_path: str = ""
+    guarded: bool = False
 
     @classmethod
     def parse(cls, url: str) -> "Origin":
@@ -35,10 +40,21 @@ class Origin:
 
 
 class AuthScheme(StrEnum):
-    """How a provider wants its key. ANTHROPIC: `Authorization: Bearer` from version 2026-10-21 on, `x-api-key` before."""
+    """How a provider wants its key. API_KEY: the header `api-key`. ANTHROPIC: `Authorization: Bearer` from version 2026-10-21
+    on, `x-api-key` before."""
 
     BEARER = "bearer"
     ANTHROPIC = "anthropic"
+    API_KEY = "api-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnAddress:
+    """Of a provider that lives elsewhere for each key: `hosts` is a pattern of the whole host, None where any public one will
+    do; `example` shows people what a base_url looks like."""
+
+    hosts: str | None
+    example: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +64,22 @@ class Provider:
 
     `accepts_include_usage`: a streamed chat needs the option to carry usage, and the provider takes it; False where usage
     comes anyway, or where it isn't documented that the option is taken. `reports_cost`: `usage.cost` is what the call cost,
-    in USD. `key_refusals`: the statuses of a model call that mean a bad key; `invalid_key_statuses`: those of the validation.
+    in USD. Exactly one of `origin` and `address` is there. `deployment_paths` are paths that name the model instead of the
+    body. `key_refusals`: the statuses of a model call that mean a bad key; `invalid_key_statuses`: those of the validation.
     """
 
     name: str
     title: str
     dialect: Dialect
-    origin: Origin
+    origin: Origin | None
     auth: AuthScheme
     models: tuple[str, ...]
     paths: dict[Endpoint, str]
     accepts_include_usage: bool
     validation_path: str
     headers: tuple[tuple[str, str], ...] = ()
+    address: OwnAddress | None = None
+    deployment_paths: dict[Endpoint, str] = field(default_factory=dict)
     reports_cost: bool = False
     key_refusals: frozenset[int] = frozenset({401, 403})
     invalid_key_statuses: frozenset[int] = frozenset({401, 403})
@@ -72,7 +91,21 @@ OPENAI_NAMES = {
     Endpoint.RESPONSES: "/responses",
     Endpoint.EMBEDDINGS: "/embeddings",
     Endpoint.MODELS: "/models",
+    Endpoint.MODEL: "/models/{model}",
+    Endpoint.MODERATIONS: "/moderations",
+    Endpoint.IMAGES: "/images/generations",
+    Endpoint.IMAGE_EDITS: "/images/edits",
+    Endpoint.SPEECH: "/audio/speech",
+    Endpoint.TRANSCRIPTIONS: "/audio/transcriptions",
+    Endpoint.TRANSLATIONS: "/audio/translations",
 }
+
+
+_CORE = (Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS, Endpoint.MODEL)
+_MEDIA = (
+    Endpoint.MODERATIONS, Endpoint.IMAGES, Endpoint.IMAGE_EDITS, Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS,
+    Endpoint.TRANSLATIONS,
+)  # fmt: skip
 
 
 def _below(base: str, *endpoints: Endpoint) -> dict[Endpoint, str]:
@@ -87,9 +120,10 @@ OPENAI = Provider(
     auth=AuthScheme.BEARER,
     models=(
         "gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "o5*", "codex-*", "computer-use-*",
-        "text-embedding-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
+        "text-embedding-*", "omni-moderation-*", "text-moderation-*", "dall-e-*", "chatgpt-image-*",
+        "tts-*", "whisper-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
     ),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below("/v1", *_CORE, *_MEDIA),
     accepts_include_usage=True,
     validation_path="/v1/models",
 )  # fmt: skip
@@ -105,6 +139,7 @@ ANTHROPIC = Provider(
         Endpoint.MESSAGES: "/v1/messages",
         Endpoint.COUNT_TOKENS: "/v1/messages/count_tokens",
         Endpoint.MODELS: "/v1/models",
+        Endpoint.MODEL: "/v1/models/{model}",
     },
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -136,7 +171,14 @@ GOOGLE = Provider(
     origin=Origin(scheme="https", host="generativelanguage.googleapis.com", port=443),
     auth=AuthScheme.BEARER,
     models=("gemini-*", "models/gemini-*"),
-    paths=_below("/v1beta/openai", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1beta/openai",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.IMAGES,
+    ),
     accepts_include_usage=True,
     validation_path="/v1beta/openai/models",
     # A key that is none is an invalid argument to Google.
@@ -152,7 +194,10 @@ MISTRAL = Provider(
     models=(
         "mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*", "open-mistral-*",
     ),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS, Endpoint.MODEL, Endpoint.MODERATIONS,
+        Endpoint.TRANSCRIPTIONS,
+    ),
     # The last event of a stream has it; unknown options are refused.
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -165,7 +210,16 @@ GROQ = Provider(
     origin=Origin(scheme="https", host="api.groq.com", port=443),
     auth=AuthScheme.BEARER,
     models=(),
-    paths=_below("/openai/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MODELS),
+    paths=_below(
+        "/openai/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
     # The last event of a stream has it under `x_groq`.
     accepts_include_usage=False,
     validation_path="/openai/v1/models",
@@ -190,7 +244,15 @@ XAI = Provider(
     origin=Origin(scheme="https", host="api.x.ai", port=443),
     auth=AuthScheme.BEARER,
     models=("grok-*",),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.IMAGES,
+    ),
     # Every event of a stream has it, counted so far.
     accepts_include_usage=False,
     validation_path="/v1/models",
@@ -205,15 +267,100 @@ TOGETHER = Provider(
     origin=Origin(scheme="https", host="api.together.xyz", port=443),
     auth=AuthScheme.BEARER,
     models=(),
-    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.MODELS),
+    paths=_below(
+        "/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.IMAGES,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
     # The last event of a stream has it.
     accepts_include_usage=False,
     validation_path="/v1/models",
 )
 
+AZURE = Provider(
+    name="azure",
+    title="Azure OpenAI",
+    dialect=Dialect.OPENAI,
+    origin=None,
+    address=OwnAddress(
+        hosts=r"[a-z0-9][a-z0-9-]{0,62}\.(?:openai\.azure|cognitiveservices\.azure|services\.ai\.azure)\.com",
+        example="https://my-resource.openai.azure.com",
+    ),
+    auth=AuthScheme.API_KEY,
+    models=(),
+    paths=_below(
+        "/openai/v1",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.IMAGES,
+        Endpoint.IMAGE_EDITS,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
+    deployment_paths=_below(
+        "/openai/deployments/{model}", Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.IMAGES, Endpoint.SPEECH
+    ),
+    accepts_include_usage=True,
+    validation_path="/openai/v1/models",
+)
+
+BEDROCK = Provider(
+    name="bedrock",
+    title="Amazon Bedrock",
+    dialect=Dialect.OPENAI,
+    origin=None,
+    address=OwnAddress(
+        hosts=r"bedrock-mantle\.[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}\.api\.aws",
+        example="https://bedrock-mantle.us-east-1.api.aws",
+    ),
+    auth=AuthScheme.BEARER,
+    models=(),
+    paths=_below("/v1", Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MODELS),
+    # Not documented for this surface.
+    accepts_include_usage=False,
+    validation_path="/v1/models",
+)
+
+CUSTOM = Provider(
+    name="custom",
+    title="the custom provider",
+    dialect=Dialect.OPENAI,
+    origin=None,
+    address=OwnAddress(hosts=None, example="https://llm.example.com/v1, at a public address"),
+    auth=AuthScheme.BEARER,
+    models=(),
+    paths=_below(
+        "",
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.EMBEDDINGS,
+        Endpoint.MODELS,
+        Endpoint.MODEL,
+        Endpoint.MODERATIONS,
+        Endpoint.IMAGES,
+        Endpoint.IMAGE_EDITS,
+        Endpoint.SPEECH,
+        Endpoint.TRANSCRIPTIONS,
+        Endpoint.TRANSLATIONS,
+    ),
+    accepts_include_usage=False,
+    validation_path="/models",
+)
+
 PROVIDERS: dict[str, Provider] = {
-    provider.name: provider for provider in (OPENAI, ANTHROPIC, OPENROUTER, GOOGLE, MISTRAL, GROQ, DEEPSEEK, XAI, TOGETHER)
-}
+    provider.name: provider for provider in (
+        OPENAI, ANTHROPIC, OPENROUTER, GOOGLE, MISTRAL, GROQ, DEEPSEEK, XAI, TOGETHER, AZURE, BEDROCK, CUSTOM,
+    )
+}  # fmt: skip
 
 
 def serving(endpoint: Endpoint, model: str, *, among: Iterable[Provider] = PROVIDERS.values()) -> Provider | None:

@@ -3,6 +3,7 @@
 from navplane.model.usage import Endpoint
 from navplane.upstream.usage import UnbilledReader, UsageReader
 from navplane.upstream.usage_anthropic import MessagesReader
+from navplane.upstream.usage_media import ImagesReader, SpeechReader, TranscriptionReader
 from navplane.upstream.usage_openai import ChatReader, EmbeddingsReader, ResponsesReader
 
 READERS: dict[Endpoint, type[UsageReader]] = {
@@ -12,4 +13,11 @@ READERS: dict[Endpoint, type[UsageReader]] = {
     Endpoint.MODELS: UnbilledReader,
     Endpoint.MESSAGES: MessagesReader,
     Endpoint.COUNT_TOKENS: UnbilledReader,
+    Endpoint.MODEL: UnbilledReader,
+    Endpoint.MODERATIONS: UnbilledReader,
+    Endpoint.IMAGES: ImagesReader,
+    Endpoint.IMAGE_EDITS: ImagesReader,
+    Endpoint.SPEECH: SpeechReader,
+    Endpoint.TRANSCRIPTIONS: TranscriptionReader,
+    Endpoint.TRANSLATIONS: TranscriptionReader,
 }

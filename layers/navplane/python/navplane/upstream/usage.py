@@ -45,6 +45,8 @@ class UsageReader:
 
     # `tail_only`: the usage stands at the end of a body that is large, and the end is all that is kept of it.
     tail_only: ClassVar[bool] = False
+    # Otherwise the size of an answer says nothing about its tokens.
+    is_text: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.raw: Object | None = None
