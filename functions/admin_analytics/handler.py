@@ -1,15 +1,15 @@
-"""Lambda: request logs, under a database role that only reads."""
+"""Lambda: request logs and usage, under a database role that only reads."""
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import requests
+from navplane.admin import requests, usage
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
 settings = AdminSettings.from_env()
 app = create(
     title="NavPlane: analytics",
-    routers=(requests.router,),
+    routers=(requests.router, usage.router),
     plane=wiring.admin_plane(settings, records_users=False),
 )
 handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)

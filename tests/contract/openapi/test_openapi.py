@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
-from navplane.admin import health, limits, openapi, organizations, provider_keys, provider_settings, providers, requests
+from navplane.admin import health, limits, openapi, organizations, provider_keys, provider_settings, providers, requests, usage
 from navplane.admin.openapi import ROUTERS, document, rendered
 from openapi_spec_validator import validate
 
@@ -24,7 +24,7 @@ SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, openapi.router),
     "AdminPoliciesFunction": (provider_settings.router, limits.router, providers.router),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router,),
+    "AdminAnalyticsFunction": (requests.router, usage.router),
 }
 
 
@@ -56,6 +56,9 @@ def test_the_api_is_what_was_agreed() -> None:
         "PUT /admin/orgs/{org_id}/limits/{limit_id}",
         "DELETE /admin/orgs/{org_id}/limits/{limit_id}",
         "GET /admin/orgs/{org_id}/requests",
+        "GET /admin/orgs/{org_id}/usage/summary",
+        "GET /admin/orgs/{org_id}/usage/breakdown",
+        "GET /admin/orgs/{org_id}/usage/timeseries",
     }
 
 

@@ -24,7 +24,9 @@ ROUTES = {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",
         "get /health", "get /ready",
     },
-    "AdminAnalyticsFunction": {f"get {ORG}/requests"},
+    "AdminAnalyticsFunction": {
+        f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
+    },
 }  # fmt: skip
 
 

@@ -71,7 +71,8 @@ def test_the_row_that_is_found_is_the_model_that_genai_prices_finds(reader: Conn
     snapshot = {each.id: each for each in get_snapshot().providers}
     models = list(price_list._models(snapshot[price_list.GENAI_NAMES[provider]], snapshot))
     names = sorted({name for model in models for name in names_of(model) if name})
-    names = random.Random(1).sample(names, min(len(names), 700))
+    # Postgres compiles every expression for every name: a provider with many models gets fewer names.
+    names = random.Random(1).sample(names, min(len(names), 400, 60_000 // len(models)))
     wrong = {
         name: (row, chosen(provider, name))
         for name, row in zip(names, found(reader, provider, names), strict=True)

@@ -114,6 +114,7 @@ def test_what_the_provider_says_goes_before_the_list() -> None:
         {"outcome": Outcome.REFUSED, "usage": Usage()},
         {"outcome": Outcome.FAILED, "usage": Usage(), "status": 429},
         {"endpoint": Endpoint.COUNT_TOKENS, "usage": Usage()},
+        {"endpoint": Endpoint.MODERATIONS, "usage": Usage()},
         {"endpoint": Endpoint.MODELS, "usage": Usage(), "provider": "nobody"},
     ],
 )
@@ -133,6 +134,8 @@ def test_what_is_not_billed_costs_exactly_nothing(differing: dict[str, Any]) -> 
         {"model": None},
         {"usage": Usage()},
         {"model": "whisper-1"},
+        {"endpoint": Endpoint.IMAGES},
+        {"endpoint": Endpoint.SPEECH, "usage": Usage()},
         {"model": "text-embedding-3-small", "usage": Usage(input_tokens=1, web_searches=1)},
         {"usage": Usage(input_tokens=1, cached_input_tokens=2)},
         {"usage": Usage(output_tokens=1, reasoning_tokens=2)},

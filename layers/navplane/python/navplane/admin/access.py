@@ -38,6 +38,7 @@ class Permission(StrEnum):
     LIMIT_UPDATE = "limit:update"
     LIMIT_DELETE = "limit:delete"
     REQUEST_LIST = "request:list"
+    USAGE_READ = "usage:read"
 
 
 class Role(StrEnum):

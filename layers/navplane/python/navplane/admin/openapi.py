@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from navplane.admin import health, limits, organizations, problem, provider_keys, provider_settings, providers, requests
+from navplane.admin import health, limits, organizations, problem, provider_keys, provider_settings, providers, requests, usage
 from navplane.admin.app import bare
 
 router = APIRouter(tags=["description"])
@@ -35,6 +35,7 @@ ROUTERS = (
     provider_settings.router,
     limits.router,
     requests.router,
+    usage.router,
     providers.router,
     health.router,
     router,

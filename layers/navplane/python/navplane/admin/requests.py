@@ -44,6 +44,7 @@ class RequestView(View):
     usage_quality: UsageQuality
     price_quality: PriceQuality
     cost_usd: Decimal | None = Field(examples=["0.000123000"])
+    price_version: str | None = Field(examples=["genai-prices 0.2.3"], description="What the price was taken from.")
     input_tokens: int = Field(description="All input that the model read; the cached and cache-writing tokens are parts of it.")
     output_tokens: int = Field(description="With reasoning.")
     total_tokens: int

@@ -5,13 +5,16 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from navplane.ingest import price_list, rates
 from navplane.model.price import NOTHING_TO_PAY, UNPRICED, Price, PriceSource
-from navplane.model.usage import Endpoint, Outcome, PriceQuality, Usage, UsageQuality
+from navplane.model.usage import UNBILLED, Endpoint, Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 
-UNBILLED = frozenset({Endpoint.MODELS, Endpoint.COUNT_TOKENS})
+# Tokens of pictures and of text cost differently, and an event does not tell them apart.
+UNLISTED = frozenset({Endpoint.IMAGES, Endpoint.IMAGE_EDITS})
 SMALLEST = Decimal("1e-9")
 # Beyond this no column holds it, and no call costs it: the provider's numbers are wrong.
 HIGHEST = Decimal(10) ** 9
+NOTHING = Usage()
+UNPRICED_YET = replace(UNPRICED, negotiable=True)
 _LIST_VERSION = price_list.list_version()
 
 
@@ -21,32 +24,37 @@ def price(event: UsageEvent) -> Price:
         return UNPRICED
     if is_free(event):
         return NOTHING_TO_PAY
-    found = _reported(event) or _listed(event) or UNPRICED
-    return replace(found, negotiable=event.usage != Usage() and rates.is_consistent(event.usage))
+    return _reported(event) or _listed(event) or (UNPRICED_YET if _is_negotiable(event.usage) else UNPRICED)
 
 
 def is_free(event: UsageEvent) -> bool:
     """What never reached a provider, what a provider refused, and what it doesn't charge for. An answer that arrived whole
     with no usage in it is something else: its price is not known."""
-    nothing_used = event.usage_quality is UsageQuality.EXACT and event.usage == Usage()
+    nothing_used = event.usage_quality is UsageQuality.EXACT and event.usage == NOTHING
     return event.outcome is Outcome.REFUSED or event.endpoint in UNBILLED or (nothing_used and event.outcome is not Outcome.OK)
+
+
+def _is_negotiable(usage: Usage) -> bool:
+    """An agreed price is applied to what is known to have been used."""
+    return usage != NOTHING and rates.is_consistent(usage)
 
 
 def _reported(event: UsageEvent) -> Price | None:
     if event.provider_cost_usd is None:
         return None
-    return _price(event.provider_cost_usd, PriceQuality.PROVIDER_REPORTED, PriceSource.PROVIDER, version="provider")
+    return _price(event, event.provider_cost_usd, PriceQuality.PROVIDER_REPORTED, PriceSource.PROVIDER, version="provider")
 
 
 def _listed(event: UsageEvent) -> Price | None:
     """By the model that answered, else by the one that was asked for: a deployment's name says nothing."""
-    found = None if event.usage == Usage() else rates.find(event)
+    found = None if event.usage == NOTHING or event.endpoint in UNLISTED else rates.find(event)
     cost = None if found is None else found.cost(event.usage)
-    return None if cost is None else _price(cost, PriceQuality.PRICED, PriceSource.LIST, version=_LIST_VERSION)
+    return None if cost is None else _price(event, cost, PriceQuality.PRICED, PriceSource.LIST, version=_LIST_VERSION)
 
 
-def _price(cost: Decimal, quality: PriceQuality, source: PriceSource, *, version: str) -> Price | None:
+def _price(event: UsageEvent, cost: Decimal, quality: PriceQuality, source: PriceSource, *, version: str) -> Price | None:
     if cost >= HIGHEST:
         return None
     rounded = cost.quantize(SMALLEST, rounding=ROUND_HALF_UP)
-    return Price(cost_usd=rounded, quality=quality, source=source, version=version, negotiable=True)
+    negotiable = _is_negotiable(event.usage)
+    return Price(cost_usd=rounded, quality=quality, source=source, version=version, negotiable=negotiable)

@@ -22,6 +22,10 @@ class Endpoint(StrEnum):
     TRANSLATIONS = "audio.translations"
 
 
+# What no provider charges for.
+UNBILLED = frozenset({Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS})
+
+
 class UsageQuality(StrEnum):
     EXACT = "exact"
     ESTIMATED = "estimated"

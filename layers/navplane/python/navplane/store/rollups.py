@@ -12,7 +12,7 @@ TABLES: dict[Span, str] = {"hour": "public.usage_hourly", "day": "public.usage_d
 _KEY = "org_id, workspace_id, key_id, user_id, provider, model, endpoint, demo, starts_at"
 # A model's name is the caller's choice, and an index takes only so much.
 _DIMENSIONS = "org_id, workspace_id, key_id, NULL::uuid, provider, left(model, 200), endpoint, demo"
-_SUMS = {
+SUMS = {
     "requests": "sum(sign)",
     "failed_requests": "sum(sign) FILTER (WHERE outcome <> 'ok')",
     "unpriced_requests": "sum(sign) FILTER (WHERE price_quality = 'unpriced')",
@@ -33,17 +33,17 @@ UNION ALL SELECT -1, (before).* FROM changed WHERE (before).request_id IS NOT NU
 
 
 _GROUPS = ", ".join(str(n) for n in range(1, 10))
-_COUNTED = ", ".join(f"coalesce({expression}, 0)" for expression in _SUMS.values())
+_COUNTED = ", ".join(f"coalesce({expression}, 0)" for expression in SUMS.values())
 
 
 def add_up(span: Span, source: str = "moved") -> str:
     """Add the rows of `source`, in the shape of MOVES, to their sums; in order, so that no two writers wait for each other."""
     return f"""
-        INSERT INTO {TABLES[span]} AS total ({_KEY}, {", ".join(_SUMS)})
+        INSERT INTO {TABLES[span]} AS total ({_KEY}, {", ".join(SUMS)})
         SELECT {_DIMENSIONS}, date_trunc('{span}', created_at, 'UTC'), {_COUNTED}
           FROM {source} GROUP BY {_GROUPS} ORDER BY {_GROUPS}
         ON CONFLICT (org_id, starts_at, key_id, workspace_id, user_id, provider, model, endpoint, demo) DO UPDATE
-           SET {", ".join(f"{name} = total.{name} + excluded.{name}" for name in _SUMS)}
+           SET {", ".join(f"{name} = total.{name} + excluded.{name}" for name in SUMS)}
     """  # noqa: S608 - what is filled in are names of our own columns
 
 
@@ -56,7 +56,7 @@ def drift(db: Connection, *, since: datetime) -> int:
     """How many sums of whole UTC days from `since` on are not those of the rows, in one snapshot. 0 is the only good one."""
     differing = 0
     for span, table in TABLES.items():
-        kept = f"SELECT {_KEY}, {', '.join(_SUMS)} FROM {table} WHERE starts_at >= :since AND {_COUNTS_SOMETHING}"  # noqa: S608
+        kept = f"SELECT {_KEY}, {', '.join(SUMS)} FROM {table} WHERE starts_at >= :since AND {_COUNTS_SOMETHING}"  # noqa: S608
         true = f"SELECT {_DIMENSIONS}, date_trunc('{span}', created_at, 'UTC'), {_COUNTED} FROM {_RAW} GROUP BY {_GROUPS}"  # noqa: S608
         both = f"SELECT count(*) FROM (({kept} EXCEPT {true}) UNION ALL ({true} EXCEPT {kept})) AS differing"  # noqa: S608
         differing += db.run(both, since=since, first=smallest_id_of(since))[0][0]
