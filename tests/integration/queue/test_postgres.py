@@ -126,7 +126,36 @@ def test_while_postgres_is_away_an_event_becomes_a_fallback_line(databases: Test
     finally:
         superuser.run("ALTER ROLE navplane_gate CONNECTION LIMIT -1")
     assert list(fallback.read(text.getvalue().splitlines())) == [event]
+
+
+def test_once_postgres_is_back_what_it_missed_is_sent_with_the_next_event(
+    databases: TestDatabase, superuser: Connection, source: PostgresMessages
+) -> None:
+    log = PostgresRequestLog(databases.as_role("navplane_gate"))
+    events = [usage_event() for _ in range(4)]
+    superuser.run("ALTER ROLE navplane_gate CONNECTION LIMIT 0")
+    try:
+        with captured_log():
+            for missed in events[:3]:
+                log.publish(missed)
+    finally:
+        superuser.run("ALTER ROLE navplane_gate CONNECTION LIMIT -1")
+    log.publish(events[3])
+    assert {message.body for message in source.take(10, wait_seconds=0)} == {event.to_json() for event in events}
+
+
+def test_being_asked_whether_it_is_ready_is_an_occasion_too(
+    databases: TestDatabase, superuser: Connection, source: PostgresMessages
+) -> None:
+    log = PostgresRequestLog(databases.as_role("navplane_gate"))
+    superuser.run("ALTER ROLE navplane_gate CONNECTION LIMIT 0")
+    try:
+        with captured_log():
+            log.publish(usage_event())
+    finally:
+        superuser.run("ALTER ROLE navplane_gate CONNECTION LIMIT -1")
     log.ready()
+    assert len(source.take(10, wait_seconds=0)) == 1
 
 
 @pytest.mark.parametrize("role", ["navplane_gate", "navplane_admin", "navplane_reader"])

@@ -113,6 +113,22 @@ def test_pool_is_dropped_when_the_wall_clock_jumped_while_nothing_was_in_flight(
         with_client(provider, use, clock=clock)
 
 
+def test_requests_that_come_together_after_a_pause_never_meet_a_closed_pool() -> None:
+    clock = Clock()
+    with FakeProvider() as provider:
+        provider.script(json_answer(b"{}"))
+
+        async def send(client: UpstreamClient) -> bytes:
+            return await read_all(await client.send(request(provider)))
+
+        async def use(client: UpstreamClient) -> None:
+            for _ in range(3):
+                assert await asyncio.gather(*(send(client) for _ in range(8))) == [b"{}"] * 8
+                clock.now += 31
+
+        with_client(provider, use, clock=clock)
+
+
 def test_pool_is_kept_while_something_is_in_flight() -> None:
     clock = Clock()
     with FakeProvider() as provider:

@@ -11,13 +11,15 @@ MESSAGE = "ledger.fallback"
 FIELD = "usage_event"
 
 
-def write_unless_sent(send: Callable[[UsageEvent], None], event: UsageEvent) -> None:
-    """Send `event`, or else write it to the log. Never raises."""
+def write_unless_sent(send: Callable[[UsageEvent], None], event: UsageEvent) -> bool:
+    """Send `event`, or else write it to the log. Returns whether it was sent; never raises."""
     try:
         send(event)
+        return True
     # Whatever went wrong, the caller has had its answer already and the event must not be lost.
     except Exception as exc:
         write(event, reason=type(exc.__cause__ or exc).__name__)
+        return False
 
 
 def write(event: UsageEvent, *, reason: str) -> None:

@@ -6,8 +6,9 @@ It keeps SQS's semantics, so one consumer serves both: what is taken is hidden f
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from navplane.queue import fallback
 from navplane.queue.message import DeadLetter, Message
 
 VISIBILITY_SECONDS = 60
+# Of a few kilobytes each; the oldest go first, and have their line in the log.
+MAX_UNSENT = 10_000
 _POLL_SECONDS = 0.25
 _INSERT = "INSERT INTO public.usage_queue (id, body) VALUES (:id, :body)"
 
@@ -44,9 +47,25 @@ class PostgresRequestLog:
         self._connections = connections
         # On the way of every request: a prepared statement costs one round trip in place of three, and no parsing of SQL.
         self._inserts: weakref.WeakKeyDictionary[Connection, Statement] = weakref.WeakKeyDictionary()
+        self._unsent: deque[UsageEvent] = deque(maxlen=MAX_UNSENT)
 
     def publish(self, event: UsageEvent) -> None:
-        fallback.write_unless_sent(self.send, event)
+        """What can't be sent is written to the log, and sent again when the database is back: twice does no harm."""
+        if fallback.write_unless_sent(self.send, event):
+            self._send_again()
+        else:
+            self._unsent.append(event)
+
+    def _send_again(self) -> None:
+        with suppress(IndexError):
+            while True:
+                event = self._unsent.popleft()
+                try:
+                    self.send(event)
+                except Exception:
+                    # Its line is in the log, and the next publish tries once more.
+                    self._unsent.append(event)
+                    return
 
     def send(self, event: UsageEvent) -> None:
         """Raise DependencyUnavailable if the event is not known to be in the queue."""
@@ -57,6 +76,7 @@ class PostgresRequestLog:
     def ready(self) -> None:
         with self._connections.connection() as db:
             db.run("SELECT 1")
+        self._send_again()
 
 
 class PostgresMessages:
