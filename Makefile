@@ -83,6 +83,12 @@ lint: .venv/.ready .venv-tools/.ready  ## Formatting, types, import rules, templ
 test: .venv/.ready .venv-tools/.ready .venv-sdk-previous/.ready  ## Run every test
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+.PHONY: faults
+faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints one JSON line
+	STORM_REQUESTS=500 STORM_LIMIT=200 STORM_PROCESSES=8 \
+	LEDGER_REQUESTS=100000 LEDGER_KILLS=40 LEDGER_RESTARTS=4 \
+	$(BIN)/pytest tests/faults --capture=no --quiet $(PYTEST_ARGS)
+
 .PHONY: format
 format: .venv/.ready  ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix .

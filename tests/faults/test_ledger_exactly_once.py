@@ -36,7 +36,7 @@ REQUESTS = int(os.environ.get("LEDGER_REQUESTS", "1500"))
 KILLS = int(os.environ.get("LEDGER_KILLS", "6"))
 RESTARTS = int(os.environ.get("LEDGER_RESTARTS", "1"))
 CONSUMERS = 2
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = max(120.0, REQUESTS / 50)
 
 
 @pytest.fixture(scope="module")

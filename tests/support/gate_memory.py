@@ -11,11 +11,15 @@ from enum import IntEnum
 from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason, over_limit
 from navplane.model.ids import RequestId, new_id
+from navplane.model.limit import USUAL_OUTPUT_TOKENS, Limit, LimitKind, LimitMode, LimitScope, ModelPrice, window_of
 from navplane.model.policy import ProviderSettings, allows
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region, StreamUsage
+
+# Whose limit, of which kind, in which window.
+Counter = tuple[UUID, LimitKind, str]
 
 
 class State(IntEnum):
@@ -53,16 +57,20 @@ class Reservation:
     ask: Ask | None = None
     admission: Admission | None = None
     admitted_at: datetime | None = None
+    counters: tuple[Counter, ...] = ()
 
 
 class MemoryGate:
     """Safe to use from many threads; every method is one atomic step."""
 
     def __init__(self) -> None:
-        self._lock = threading.Condition()
+        self._lock = threading.Condition(threading.RLock())
         self._organizations: dict[UUID, OrganizationItem] = {}
         self._keys: dict[bytes, KeyItem] = {}
         self._reservations: dict[RequestId, Reservation] = {}
+        self._limits: list[Limit] = []
+        self._used: dict[Counter, int] = {}
+        self._prices: dict[tuple[str, str], ModelPrice] = {}
         # What was asked, in order.
         self.asks: list[Ask] = []
         self.standings: list[Sequence[Caller]] = []
@@ -118,6 +126,21 @@ class MemoryGate:
                 if item.caller.key_id == key_id:
                     item.revoked = True
 
+    def set_limit(self, limit: Limit) -> None:
+        """In place of the one of the same scope and kind, if there is one."""
+        with self._lock:
+            self.remove_limit(limit)
+            self._limits.append(limit)
+            self._limits.sort(key=_rank)
+
+    def remove_limit(self, limit: Limit) -> None:
+        with self._lock:
+            self._limits = [each for each in self._limits if (each.scope_id, each.kind) != (limit.scope_id, limit.kind)]
+
+    def set_price(self, provider: str, model: str, price: ModelPrice) -> None:
+        with self._lock:
+            self._prices[provider, model] = price
+
     # -- looking in ------------------------------------------------------------------------------------------------------
 
     def state_of(self, request_id: RequestId) -> State | None:
@@ -148,10 +171,8 @@ class MemoryGate:
             if isinstance(decision, Refusal):
                 return decision
             if known is None:
-                self._reservations[ask.request_id] = Reservation(
-                    state=State.RESERVED, charge=ask.reserve, ask=ask, admission=decision, admitted_at=now
-                )
-            elif known.state is not State.RESERVED or known.admission is None or known.admission.caller != decision.caller:
+                return self._reserve(ask, decision, now)
+            if known.state is not State.RESERVED or known.admission is None or known.admission.caller != decision.caller:
                 raise DependencyUnavailable("This request id is closed; send the request again.")
             return decision
 
@@ -165,19 +186,19 @@ class MemoryGate:
         with self._lock:
             reservation = self._reservations.get(request_id)
             if reservation is not None and reservation.state is State.RESERVED:
-                self._reservations[request_id] = replace(reservation, state=State.SETTLED, charge=charge)
+                self._move(request_id, State.SETTLED, charge)
 
     def finalize(self, charges: Mapping[RequestId, Charge], now: datetime) -> None:
         with self._lock:
             for request_id, charge in charges.items():
-                known = self._reservations.get(request_id) or Reservation(state=State.FINAL, charge=charge)
-                self._reservations[request_id] = replace(known, state=State.FINAL, charge=charge)
+                self._reservations.setdefault(request_id, Reservation(state=State.FINAL, charge=charge))
+                self._move(request_id, State.FINAL, charge)
 
     def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
         with self._lock:
             due = sorted((id_ for id_, held in self._reservations.items() if _lease_ended(held, before)), key=str)[:limit]
             for request_id in due:
-                self._reservations[request_id].state = State.EXPIRED
+                self._move(request_id, State.EXPIRED, self._reservations[request_id].charge)
             return [_expired(self._reservations[request_id]) for request_id in due]
 
     def ready(self) -> None:
@@ -190,7 +211,7 @@ class MemoryGate:
         if key is None or (reason := self._standing(key.caller, now)) is RefusalReason.INVALID_KEY:
             return Refusal(reason=RefusalReason.INVALID_KEY, caller=key.caller if key else None)
         caller, organization = key.caller, self._organizations[key.caller.org_id]
-        reason = reason or _first_objection(organization, ask)
+        reason = reason or _first_objection(organization, ask) or self._weight(ask, self._limits_of(caller))[1]
         if reason is not None:
             return Refusal(reason=reason, caller=caller, detail=_detail(reason, ask))
         return Admission(
@@ -199,6 +220,61 @@ class MemoryGate:
             stream_usage=organization.stream_usage,
             candidates=_candidates(organization, ask),
         )
+
+    # -- limits ----------------------------------------------------------------------------------------------------------
+
+    def _limits_of(self, caller: Caller) -> list[Limit]:
+        """In the order in which they are checked."""
+        scopes = {caller.org_id, caller.workspace_id, caller.key_id}
+        return [limit for limit in self._limits if limit.scope is LimitScope.PLATFORM or limit.scope_id in scopes]
+
+    def _weight(self, ask: Ask, limits: Sequence[Limit]) -> tuple[Charge, RefusalReason | None]:
+        """What to reserve, and why it can't be told."""
+        worst = ask.worst
+        if worst is None or worst.is_nothing:
+            return ask.reserve if worst is None else Charge(), None
+        weighing = [limit for limit in limits if limit.kind.measure in ("usd", "tokens")]
+        price = self._prices.get((ask.provider or "", ask.model or "")) if weighing else None
+        if price is None and any(limit.kind.measure == "usd" and not limit.allow_unpriced for limit in weighing):
+            return Charge(), RefusalReason.MODEL_UNPRICED
+        context = price.context_tokens if price else None
+        most_read = worst.input_tokens if worst.contexts == 0 else context and worst.contexts and context * worst.contexts
+        most_written = price.max_output_tokens if price and worst.output_tokens is None else worst.output_tokens
+        if (most_read is None or most_written is None) and any(limit.mode is LimitMode.STRICT for limit in weighing):
+            return Charge(), RefusalReason.UNBOUNDED_REQUEST
+        read = worst.input_tokens if most_read is None else most_read
+        written = USUAL_OUTPUT_TOKENS if most_written is None else most_written
+        cost = read * price.input_nano_usd + written * price.output_nano_usd + price.request_nano_usd if price else 0
+        return Charge(tokens=read + written, nano_usd=cost), None
+
+    def _reserve(self, ask: Ask, admission: Admission, now: datetime) -> Admission | Refusal:
+        """In every counter or in none."""
+        limits = [
+            limit for limit in self._limits_of(admission.caller) if ask.stream or limit.kind.measure != "concurrent_streams"
+        ]
+        charge, _ = self._weight(ask, limits)
+        counters = tuple((limit.scope_id, limit.kind, window_of(limit.kind, now).name) for limit in limits)
+        for limit, counter in zip(limits, counters, strict=True):
+            if not limit.allows(self._used.get(counter, 0), _weight_on(limit.kind, charge)):
+                return over_limit(f"{limit.scope.value} {limit.kind.value}", admission.caller, now)
+        for counter in counters:
+            self._used[counter] = self._used.get(counter, 0) + _weight_on(counter[1], charge)
+        self._reservations[ask.request_id] = Reservation(
+            state=State.RESERVED, charge=charge, ask=ask, admission=admission, admitted_at=now, counters=counters
+        )
+        return admission
+
+    def _move(self, request_id: RequestId, state: State, charge: Charge) -> None:
+        held = self._reservations[request_id]
+        nano_usd = held.charge.nano_usd if charge.nano_usd is None else charge.nano_usd
+        new = replace(held, state=max(state, held.state), charge=Charge(tokens=charge.tokens, nano_usd=nano_usd))
+        for counter in held.counters:
+            match counter[1].measure:
+                case "concurrent_streams":
+                    self._used[counter] -= held.state is State.RESERVED
+                case "usd" | "tokens":
+                    self._used[counter] += _weight_on(counter[1], new.charge) - _weight_on(counter[1], held.charge)
+        self._reservations[request_id] = new
 
     def _standing(self, caller: Caller, now: datetime) -> RefusalReason | None:
         key = next((item for item in self._keys.values() if item.caller == caller), None)
@@ -216,6 +292,14 @@ def _first_objection(organization: OrganizationItem, ask: Ask) -> RefusalReason 
     if not allows(organization.settings, provider=ask.provider, model=ask.model):
         return RefusalReason.MODEL_NOT_ALLOWED
     return None if _candidates(organization, ask) else RefusalReason.PROVIDER_KEY_MISSING
+
+
+def _rank(limit: Limit) -> tuple[int, int]:
+    return list(LimitKind).index(limit.kind), list(LimitScope).index(limit.scope)
+
+
+def _weight_on(kind: LimitKind, charge: Charge) -> int:
+    return {"usd": charge.nano_usd or 0, "tokens": charge.tokens}.get(kind.measure, 1)
 
 
 def _candidates(organization: OrganizationItem, ask: Ask) -> tuple[SealedProviderKey, ...]:

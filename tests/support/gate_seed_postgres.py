@@ -1,17 +1,19 @@
 """Tenants for PostgresGate, as the control plane would have written them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.model.ids import RequestId, new_id, new_request_id
+from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import ProviderSettings
 from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.tenancy import Region, StreamUsage
 from navplane.model.usage import Endpoint
-from navplane.store.database import Database
+from navplane.store.database import Connection, Database
 
 from tests.support.postgres import TestDatabase
 
@@ -21,8 +23,9 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 class PostgresSeed:
     """Writes as navplane_admin, in one transaction per call."""
 
-    def __init__(self, admin: Database) -> None:
-        self._admin = admin
+    def __init__(self, admin: Database, *, superuser: Callable[[], AbstractContextManager[Connection]] | None = None) -> None:
+        """`superuser` is needed for prices only, which no role of the control plane writes."""
+        self._admin, self._superuser = admin, superuser
         self._workspaces: dict[UUID, UUID] = {}
         self._organization_of_key: dict[UUID, UUID] = {}
 
@@ -85,6 +88,50 @@ class PostgresSeed:
         self._run(
             self._organization_of_key[key_id], "UPDATE public.api_keys SET revoked_at = now() WHERE id = :key_id", key_id=key_id
         )
+
+    def set_limit(self, org_id: UUID | None, limit: Limit) -> None:
+        values = {
+            "id": limit.id, "kind": limit.kind.value, "amount": limit.amount, "mode": limit.mode.value,
+            "allow_unpriced": limit.allow_unpriced,
+        }  # fmt: skip
+        with self._admin.transaction(org_id=org_id) as db:
+            self._remove_limit(db, org_id, limit)
+            if org_id is None:
+                db.run(
+                    "INSERT INTO public.platform_limits (id, kind, amount, mode, allow_unpriced)"
+                    " VALUES (:id, :kind, :amount, :mode, :allow_unpriced)", **values,
+                )  # fmt: skip
+            else:
+                db.run(
+                    "INSERT INTO public.limits (org_id, id, scope, scope_id, kind, amount, mode, allow_unpriced)"
+                    " VALUES (:org_id, :id, :scope, :scope_id, :kind, :amount, :mode, :allow_unpriced)",
+                    org_id=org_id, scope=limit.scope.value, scope_id=limit.scope_id, **values,
+                )  # fmt: skip
+
+    def remove_limit(self, org_id: UUID | None, limit: Limit) -> None:
+        with self._admin.transaction(org_id=org_id) as db:
+            self._remove_limit(db, org_id, limit)
+
+    def _remove_limit(self, db: Connection, org_id: UUID | None, limit: Limit) -> None:
+        if org_id is None:
+            db.run("DELETE FROM public.platform_limits WHERE kind = :kind", kind=limit.kind.value)
+        else:
+            db.run(
+                "DELETE FROM public.limits WHERE org_id = :org_id AND scope_id = :scope_id AND kind = :kind",
+                org_id=org_id, scope_id=limit.scope_id, kind=limit.kind.value,
+            )  # fmt: skip
+
+    def set_price(self, provider: str, model: str, price: ModelPrice) -> None:
+        assert self._superuser is not None
+        with self._superuser() as db:
+            db.run(
+                "INSERT INTO public.model_prices (provider, position, pattern, model, input_nano_usd, output_nano_usd,"
+                " request_nano_usd, context_tokens, max_output_tokens, source_version, loaded_at)"
+                " SELECT :provider, count(*), '^' || :model || '$', :model, :input, :output, :request, :context, :most, 'test',"
+                " now() FROM public.model_prices WHERE provider = :provider",
+                provider=provider, model=model, input=price.input_nano_usd, output=price.output_nano_usd,
+                request=price.request_nano_usd, context=price.context_tokens, most=price.max_output_tokens,
+            )  # fmt: skip
 
     def delete_organization(self, org_id: UUID) -> None:
         self._run(org_id, "UPDATE public.organizations SET deleted_at = now() WHERE id = :org_id")

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from navplane.gate.gate import Caller
+from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import ProviderSettings
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region, StreamUsage
@@ -42,6 +43,22 @@ class MemorySeed:
     def revoke(self, key_id: UUID) -> None:
         self._gate.revoke(key_id)
 
+    def set_limit(self, org_id: UUID | None, limit: Limit) -> None:
+        self._gate.set_limit(limit)
+
+    def remove_limit(self, org_id: UUID | None, limit: Limit) -> None:
+        self._gate.remove_limit(limit)
+
+    def set_price(self, provider: str, model: str, price: ModelPrice) -> None:
+        self._gate.set_price(provider, model, price)
+
+
+@pytest.fixture(scope="module")
+def in_postgres(module_database: TestDatabase) -> Subject:
+    """One for all tests: its connections are kept as long as the database is."""
+    seed = PostgresSeed(module_database.as_role("navplane_admin"), superuser=module_database.superuser)
+    return Subject(gate=PostgresGateOfBothPlanes(module_database), seed=seed)
+
 
 @pytest.fixture(params=["postgres", "memory"])
 def subject(request: pytest.FixtureRequest) -> Subject:
@@ -49,7 +66,9 @@ def subject(request: pytest.FixtureRequest) -> Subject:
         gate = MemoryGate()
         return Subject(gate=gate, seed=MemorySeed(gate))
     database: TestDatabase = request.getfixturevalue("module_database")
-    # The suite looks at everything that is open, so what an earlier test left open goes.
+    # The suite looks at everything that is open and at what is everybody's, so what an earlier test left of those goes.
     with database.superuser() as superuser:
-        superuser.run("TRUNCATE public.reservations")
-    return Subject(gate=PostgresGateOfBothPlanes(database), seed=PostgresSeed(database.as_role("navplane_admin")))
+        superuser.run("TRUNCATE public.reservations, public.platform_limits, public.limit_counters")
+        superuser.run("TRUNCATE public.model_prices, public.model_price_hits")
+    subject: Subject = request.getfixturevalue("in_postgres")
+    return subject

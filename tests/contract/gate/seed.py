@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from navplane.gate.gate import Caller, Gate
+from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import ProviderSettings
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region, StreamUsage
@@ -29,6 +30,14 @@ class Seed(Protocol):
     def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None: ...
 
     def revoke(self, key_id: UUID) -> None: ...
+
+    def set_limit(self, org_id: UUID | None, limit: Limit) -> None:
+        """In place of the one of the same scope and kind, if there is one. Limits of the platform belong to no organization."""
+        ...
+
+    def remove_limit(self, org_id: UUID | None, limit: Limit) -> None: ...
+
+    def set_price(self, provider: str, model: str, price: ModelPrice) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,11 @@ ROUTES = {
         "get /admin/orgs", "post /admin/orgs", f"get {ORG}", f"put {ORG}", f"delete {ORG}",
         f"put {ORG}/enabled", f"post {ORG}/rotate-key", "get /admin/openapi.json", "any /admin/{proxy+}",
     },
-    "AdminPoliciesFunction": {"get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings"},
+    "AdminPoliciesFunction": {
+        "get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings",
+        f"get {ORG}/limits", f"post {ORG}/limits", f"get {ORG}/limits/{{limit_id}}", f"put {ORG}/limits/{{limit_id}}",
+        f"delete {ORG}/limits/{{limit_id}}",
+    },
     "AdminProviderKeysFunction": {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",
         "get /health", "get /ready",

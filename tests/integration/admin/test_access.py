@@ -26,7 +26,7 @@ GUARDED = [operation for operation in DESCRIBED if operation not in PUBLIC]
 
 def call(client: TestClient, operation: tuple[str, str], **more: Any) -> tuple[int, Any]:
     method, path = operation
-    answer = client.request(method, path.format(org_id=uuid4(), key_id=uuid4()), **more)
+    answer = client.request(method, path.format(org_id=uuid4(), key_id=uuid4(), limit_id=uuid4()), **more)
     return answer.status_code, answer
 
 

@@ -118,6 +118,8 @@ def test_deleting_revokes_the_keys_hides_the_organization_and_keeps_its_audit(
         ("DELETE", f"/provider-keys/{key.json()['id']}", None),
         ("GET", "/provider-settings", None),
         ("PUT", "/provider-settings", {}),
+        ("GET", "/limits", None),
+        ("POST", "/limits", {"scope": "organization", "kind": "requests_per_hour", "amount": 1}),
     ]:
         assert api.request(method, path + below, json=body).status_code == 404, (method, below)
     assert organization["id"] not in {item["id"] for item in api.get("/admin/orgs?limit=200").json()["items"]}
@@ -165,7 +167,7 @@ def test_limits_and_cursors_that_no_list_gave_are_refused(api: TestClient, query
 
 @pytest.mark.parametrize("org_id", [str(uuid4()), "not-an-id", "00000000-0000-0000-0000-000000000000", "%00", "1' OR '1'='1"])
 def test_an_unknown_organization_is_404_whatever_its_id_looks_like(api: TestClient, org_id: str) -> None:
-    for below in ("", "/provider-keys", "/provider-settings", "/requests"):
+    for below in ("", "/provider-keys", "/provider-settings", "/limits", "/requests"):
         answer = api.get(f"/admin/orgs/{org_id}{below}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 

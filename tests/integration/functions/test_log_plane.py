@@ -111,7 +111,13 @@ def test_maintenance_closes_what_a_dead_proxy_left_and_answers_counts(
     abandoned = new_request_id(datetime.now(UTC) - timedelta(hours=2))
     seed_reservations(superuser, caller, [abandoned], state="reserved", tokens=9)
     answer = load("maintenance")({"source": "aws.events"}, None)
-    assert set(answer) == {"partitions_made", "prices_loaded", "reservations_closed", "reservations_deleted"}
+    assert set(answer) == {
+        "partitions_made",
+        "prices_loaded",
+        "reservations_closed",
+        "reservations_deleted",
+        "windows_forgotten",
+    }
     assert answer["reservations_closed"] == 1
     assert row_count(superuser, caller) == 1
     assert reservation_states(superuser, [abandoned]) == {abandoned: ("final", 9)}

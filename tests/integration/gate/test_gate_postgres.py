@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,10 @@ from navplane.errors import DependencyUnavailable, OutcomeUnknown
 from navplane.gate.gate import Admission, Charge, Refusal, RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.model.ids import new_id
+from navplane.model.limit import Limit, LimitKind, LimitScope
 from navplane.model.policy import matches
 from navplane.store.database import Database, connector
+from navplane.store.reservations import forget_windows
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
@@ -206,6 +209,25 @@ def test_owners_come_from_the_reservation_else_from_the_key_else_from_nobody(
         ask.request_id: (reserved.org_id, reserved.caller.workspace_id, reserved.caller.key_id),
         by_key: (refused.org_id, refused.caller.workspace_id, refused.caller.key_id),
     }
+
+
+def test_windows_that_ended_are_forgotten_and_those_that_never_end_stay(
+    module_database: TestDatabase, gate: PostgresGate, seed: PostgresSeed
+) -> None:
+    tenant = Tenant(seed)
+    for kind in LimitKind:
+        limit = Limit(id=new_id(), scope=LimitScope.KEY, scope_id=tenant.caller.key_id, kind=kind, amount=9)
+        seed.set_limit(tenant.org_id, limit)
+    ask = replace(tenant.ask(), stream=True)
+    assert isinstance(gate.admit(ask, NOW), Admission)
+    with module_database.as_role("navplane_writer").transaction() as db:
+        assert forget_windows(db, before=NOW + timedelta(hours=1)) == 2
+        assert forget_windows(db, before=NOW + timedelta(days=60)) == 5
+    with module_database.superuser() as superuser:
+        kept = superuser.run("SELECT kind FROM public.limit_counters WHERE org_id = :id", id=tenant.org_id)
+    assert kept == [[LimitKind.CONCURRENT_STREAMS.value]]
+    # What was counted there can still be settled.
+    gate.settle(ask.request_id, Charge(tokens=1, nano_usd=1), NOW)
 
 
 TEXT = st.text(alphabet=st.sampled_from("ab*%_\\.^$[](){}|?+-\n/é🙂"), max_size=12) | st.text(

@@ -197,11 +197,18 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
         open_and_old = abandoned(superuser, caller, past=timedelta(days=36))
         counts = maintain(writer, reaper, now=NOW)
         prices = superuser.run("SELECT count(*) FROM model_prices")[0][0]
-        assert counts == {"partitions_made": 2, "prices_loaded": prices, "reservations_closed": 1, "reservations_deleted": 2}
+        assert counts == {
+            "partitions_made": 2,
+            "prices_loaded": prices,
+            "reservations_closed": 1,
+            "reservations_deleted": 2,
+            "windows_forgotten": 0,
+        }
         assert set(reservation_states(superuser, [old, young, *open_and_old])) == {young}
         assert maintain(writer, reaper, now=NOW) == {
             "partitions_made": 0,
             "prices_loaded": 0,
             "reservations_closed": 0,
             "reservations_deleted": 0,
+            "windows_forgotten": 0,
         }

@@ -44,6 +44,8 @@ TABLES = [
     Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
     Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
+    Table(name="limits", touched="amount", admin="SIUD", reader="S"),
+    Table(name="limit_counters", touched="used", admin="S", reader="S"),
 ]
 BY_NAME = {table.name: table for table in TABLES}
 
@@ -94,6 +96,13 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,
             "provider": "openai", "provider_key_id": fresh, "endpoint": "models", "region": "us", "stream": False,
             "demo": False, "state": "reserved", "lease_until": NOW, "created_at": NOW,
+        },
+        "limits": {
+            "org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "amount": 1,
+            "mode": "strict",
+        },
+        "limit_counters": {
+            "org_id": org_id, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "window_name": "d:2026-11-21",
         },
     }  # fmt: skip
     row = rows[table]
@@ -353,7 +362,14 @@ def test_the_catalogue_has_none_of(superuser: Connection, what: str) -> None:
 
 def test_every_table_of_the_schema_is_in_the_matrix_or_known_to_belong_to_nobody(superuser: Connection) -> None:
     tables = {row[0] for row in superuser.run(OUR_TABLES)}
-    assert tables - BY_NAME.keys() == {"user_identities", "usage_queue", "schema_migrations", "model_prices"}
+    assert tables - BY_NAME.keys() == {
+        "user_identities",
+        "usage_queue",
+        "schema_migrations",
+        "platform_limits",
+        "model_price_hits",
+        "model_prices",
+    }
 
 
 # -- mutants: a lock that is taken off must be noticed -------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.errors import AmbiguousModel, InvalidJSON
-from navplane.gateway.body import DEFAULT_OUTPUT_TOKENS, MAX_CONTAINERS, MAX_DEPTH, MAX_MEMBERS, object_members, parse
+from navplane.gateway.body import MAX_CONTAINERS, MAX_DEPTH, MAX_MEMBERS, object_members, parse
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -168,21 +168,3 @@ def test_what_only_looks_odd_is_accepted(body: bytes) -> None:
 )
 def test_only_true_is_a_stream(value: str, stream: bool) -> None:
     assert parse(f'{{"model":"m","stream":{value}}}'.encode()).stream is stream
-
-
-@pytest.mark.parametrize(
-    ("member", "limit"),
-    [
-        ('"max_tokens":7', 7),
-        ('"max_completion_tokens":8', 8),
-        ('"max_output_tokens":9', 9),
-        ('"max_tokens":7,"max_completion_tokens":8', 8),
-        ('"max_tokens":-1', DEFAULT_OUTPUT_TOKENS),
-        ('"max_tokens":true', DEFAULT_OUTPUT_TOKENS),
-        ('"max_tokens":1.5', DEFAULT_OUTPUT_TOKENS),
-        ('"max_tokens":99999999999', DEFAULT_OUTPUT_TOKENS),
-        ('"a":1', DEFAULT_OUTPUT_TOKENS),
-    ],
-)
-def test_reservation_takes_the_limit_that_the_request_sets(member: str, limit: int) -> None:
-    assert parse(f'{{"model":"m",{member}}}'.encode()).output_limit == limit

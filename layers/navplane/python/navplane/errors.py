@@ -127,6 +127,20 @@ class ProviderKeyMissing(NavPlaneError):
     code = "provider_key_missing"
 
 
+class ModelUnpriced(NavPlaneError):
+    """A budget in USD applies and nobody knows what the model costs: it is not taken for free."""
+
+    status = 400
+    code = "model_unpriced"
+
+
+class UnboundedRequest(NavPlaneError):
+    """A strict limit applies, and neither the body nor what is known of the model bounds what the request may use."""
+
+    status = 400
+    code = "unbounded_request"
+
+
 class BudgetExceeded(NavPlaneError):
     status = 429
     code = "budget_exceeded"

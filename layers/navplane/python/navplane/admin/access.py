@@ -33,6 +33,10 @@ class Permission(StrEnum):
     PROVIDER_KEY_DELETE = "provider_key:delete"
     PROVIDER_SETTINGS_READ = "provider_settings:read"
     PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
+    LIMIT_LIST = "limit:list"
+    LIMIT_CREATE = "limit:create"
+    LIMIT_UPDATE = "limit:update"
+    LIMIT_DELETE = "limit:delete"
     REQUEST_LIST = "request:list"
     USAGE_READ = "usage:read"
 

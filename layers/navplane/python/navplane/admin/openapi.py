@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from navplane.admin import health, organizations, problem, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import health, limits, organizations, problem, provider_keys, provider_settings, providers, requests, usage
 from navplane.admin.app import bare
 
 router = APIRouter(tags=["description"])
@@ -33,6 +33,7 @@ ROUTERS = (
     organizations.router,
     provider_keys.router,
     provider_settings.router,
+    limits.router,
     requests.router,
     usage.router,
     providers.router,

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 from typing import Protocol
 from uuid import UUID
 
 from navplane.model.ids import RequestId
+from navplane.model.limit import LimitKind, Worst, window_of
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region, StreamUsage
 from navplane.model.usage import Endpoint
@@ -30,22 +32,26 @@ class RefusalReason(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     MODEL_NOT_ALLOWED = "model_not_allowed"
     PROVIDER_KEY_MISSING = "provider_key_missing"
+    MODEL_UNPRICED = "model_unpriced"
+    UNBOUNDED_REQUEST = "unbounded_request"
     BUDGET_EXCEEDED = "budget_exceeded"
     RATE_LIMITED = "rate_limited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What a request weighs on limits: tokens, and money in nano-USD (1e-9 USD), both integers."""
+    """What a request weighs on limits: tokens, and money in nano-USD (1e-9 USD), both integers. To settle or finalize with None
+    is not to know the price yet: the money that is held stays held."""
 
     tokens: int = 0
-    nano_usd: int = 0
+    nano_usd: int | None = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One request for admission. `provider` is None where no provider in the registry serves `model`; `model` is None for
-    endpoints that have none. `reserve` is the worst case; `lease` is how long the reservation may stay open."""
+    endpoints that have none. What is reserved is the `worst` case, by what the gate knows of the model; without one it is
+    `reserve`. `lease` is how long the reservation may stay open."""
 
     request_id: RequestId
     key_digest: bytes
@@ -56,6 +62,7 @@ class Ask:
     stream: bool
     lease: timedelta
     reserve: Charge = field(default_factory=Charge)
+    worst: Worst | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +86,15 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """`caller` is None only where the key is not known. `detail` names the offending thing (a model, a provider)."""
+    """`caller` is None only where the key is not known. `detail` names the offending thing (a model, a provider, or a limit by
+    scope and kind: `key requests_per_minute`). Of a limit `resets_at` is when its window ends, and `retry_after` the seconds
+    until then; both None for what frees as others end."""
 
     reason: RefusalReason
     caller: Caller | None = None
     detail: str = ""
     retry_after: int | None = None
+    resets_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +113,23 @@ class Expired:
     charge: Charge
 
 
+def over_limit(limit: str, caller: Caller, now: datetime) -> Refusal:
+    """The refusal by a limit that is named by scope and kind."""
+    kind = LimitKind(limit.rpartition(" ")[2])
+    resets_at = window_of(kind, now).ends_at
+    return Refusal(
+        reason=RefusalReason.BUDGET_EXCEEDED if kind.is_budget else RefusalReason.RATE_LIMITED,
+        caller=caller,
+        detail=limit,
+        retry_after=ceil((resets_at - now).total_seconds()) if resets_at else None,
+        resets_at=resets_at,
+    )
+
+
 class Gate(Protocol):
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
-        """Decide and reserve in one atomic step. Asked again with the same request id, it answers as the first time would
-        if the reservation is still open, and never reserves twice."""
+        """Decide and reserve in one atomic step, in every limit's window of `now` or in none. Asked again with the same request
+        id, it answers as the first time would if the reservation is still open, and never reserves twice."""
         ...
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
@@ -114,17 +137,19 @@ class Gate(Protocol):
         ...
 
     def settle(self, request_id: RequestId, charge: Charge, now: datetime) -> None:
-        """The proxy, after the last byte: a provisional charge; the request no longer counts as open."""
+        """The proxy, after the last byte: a provisional charge, in the windows of the admission; the request no longer counts
+        as open, nor its stream as running."""
         ...
 
     def finalize(self, charges: Mapping[RequestId, Charge], now: datetime) -> None:
-        """The writer, after its commit: the charges of the rows as they now stand. Unknown request ids are no error (a
-        refused request has no reservation; a late reservation under such an id is refused)."""
+        """The writer, after its commit: the charges of the rows as they now stand, in the windows of the admission. Unknown
+        request ids are no error (a refused request has no reservation; a late reservation under such an id is refused)."""
         ...
 
     def expire(self, before: datetime, *, limit: int, now: datetime) -> Sequence[Expired]:
         """The reaper: up to `limit` reservations, oldest first, whose lease ended before `before` and which are not final.
-        They count as expired from here on and are answered again by every call until they are finalized."""
+        They count as expired from here on, hold no stream any more, weigh what they reserved until a charge is known, and are
+        answered again by every call until they are finalized."""
         ...
 
     def ready(self) -> None:

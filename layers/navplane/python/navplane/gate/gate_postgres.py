@@ -1,4 +1,5 @@
-"""The gate in Postgres: each method is one call of one function that the definer role owns (store/migrations/0003_gate.sql).
+"""The gate in Postgres: each method is one call of one function that the definer role owns (store/migrations: 0003_gate.sql,
+0006_limits.sql).
 
 It fails closed: whenever the database does not answer, nothing is admitted.
 """
@@ -13,7 +14,7 @@ from pg8000.exceptions import InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
 from navplane.errors import DependencyUnavailable, OutcomeUnknown
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Refusal, RefusalReason, over_limit
 from navplane.model.ids import RequestId
 from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.tenancy import Region, StreamUsage
@@ -23,8 +24,8 @@ from navplane.model.usage import Endpoint
 ADMIT = """
 SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, usage_mode,
        candidate_id, candidate_region, candidate_base_url, candidate_demo, candidate_sealed
-  FROM public.gate_admit(:request_id, :digest, :endpoint, :provider, :model, :region, :streamed, :lease_until, :tokens,
-                         :nano_usd, :now)
+  FROM public.gate_admit_within(:request_id, :digest, :endpoint, :provider, :model, :region, :streamed, :lease_until, :tokens,
+                                :nano_usd, :now, :input_tokens, :output_tokens, :contexts)
 """
 STANDING = "SELECT refused FROM public.gate_standing(:org_ids, :key_ids, :now) AS refused"
 SETTLE = "SELECT public.gate_settle(:request_id, :tokens, :nano_usd, :now)"
@@ -38,6 +39,7 @@ READY = "SELECT public.gate_ready()"
 Rows = list[list[Any]]
 # What gate_admit says of a request id whose reservation is no longer open.
 CLOSED = "closed"
+OVER_LIMIT = frozenset({RefusalReason.BUDGET_EXCEEDED.value, RefusalReason.RATE_LIMITED.value})
 
 
 class Connections(Protocol):
@@ -61,6 +63,9 @@ class PostgresGate:
         caller = Caller(org_id=caller_ids[0], workspace_id=caller_ids[1], key_id=caller_ids[2]) if caller_ids[0] else None
         if refused == CLOSED:
             raise DependencyUnavailable("This request id is closed; send the request again.")
+        if refused in OVER_LIMIT:
+            assert caller is not None
+            return over_limit(about, caller, now)
         if refused is not None:
             return Refusal(reason=RefusalReason(refused), caller=caller, detail=about or "")
         assert caller is not None
@@ -131,6 +136,9 @@ def admit_arguments(ask: Ask, now: datetime) -> dict[str, Any]:
         "tokens": ask.reserve.tokens,
         "nano_usd": ask.reserve.nano_usd,
         "now": now,
+        "input_tokens": ask.worst.input_tokens if ask.worst else None,
+        "output_tokens": ask.worst.output_tokens if ask.worst else None,
+        "contexts": ask.worst.contexts if ask.worst else None,
     }
 
 

@@ -7,23 +7,23 @@ from navplane.errors import (
     InvalidAPIKey,
     ModelNotAllowed,
     ModelNotFound,
+    ModelUnpriced,
     NavPlaneError,
     OrganizationDisabled,
     ProviderKeyMissing,
     RateLimited,
     RegionMismatch,
+    UnboundedRequest,
 )
-from navplane.gate.gate import Ask, Charge, Refusal, RefusalReason
+from navplane.gate.gate import Ask, Refusal, RefusalReason
 from navplane.gateway.authenticate import INVALID_KEY_MESSAGE
 from navplane.gateway.call import Call
-from navplane.gateway.meter import estimate_tokens
 
 # A reservation outlives the longest that its request can take: the reaper must never close what is still running.
 LEASE_MARGIN = timedelta(seconds=60)
 
 
 def ask_of(call: Call, *, key_digest: bytes, seconds_left: float) -> Ask:
-    """`reserve` is the worst case: all of the request as input, and as much output as it allows."""
     assert call.route is not None
     return Ask(
         request_id=call.request_id,
@@ -34,7 +34,7 @@ def ask_of(call: Call, *, key_digest: bytes, seconds_left: float) -> Ask:
         region=call.region,
         stream=call.stream,
         lease=timedelta(seconds=max(0.0, seconds_left)) + LEASE_MARGIN,
-        reserve=Charge(tokens=estimate_tokens(call.request_bytes) + call.output_limit),
+        worst=call.worst,
     )
 
 
@@ -57,15 +57,37 @@ def error_of(refusal: Refusal, call: Call) -> NavPlaneError:
                 f"This organization has no provider key for {provider}. An administrator adds one with "
                 f'POST /admin/orgs/{_org(refusal)}/provider-keys {{"provider": "{provider}", "label": "…", "api_key": "…"}}.'
             )
+        case RefusalReason.MODEL_UNPRICED:
+            return ModelUnpriced(
+                f"There is a budget in USD and no known price for {detail!r}. An administrator can let models without a price "
+                "pass that limit (allow_unpriced)."
+            )
+        case RefusalReason.UNBOUNDED_REQUEST:
+            return UnboundedRequest(
+                f"Nothing bounds what this request to {detail!r} may use, and a strict limit applies. Set a maximum for its "
+                "output, and for the uses of the provider's own tools, or use a model whose limits are known."
+            )
         case RefusalReason.BUDGET_EXCEEDED:
-            return BudgetExceeded("The budget of this key or organization is spent.")
+            return BudgetExceeded(f"{_limit(refusal)} is spent, or this request could overspend it. {_reset(refusal)}")
         case RefusalReason.RATE_LIMITED:
-            return RateLimited("Too many requests. Slow down and try again.", retry_after=refusal.retry_after)
+            return RateLimited(f"{_limit(refusal)} is reached. {_reset(refusal)}", retry_after=refusal.retry_after)
 
 
 def refused(reason: RefusalReason, call: Call) -> NavPlaneError:
     """Why an admitted request may not go on after all."""
     return error_of(Refusal(reason=reason, caller=call.caller), call)
+
+
+def _limit(refusal: Refusal) -> str:
+    """`key requests_per_minute`, for people."""
+    scope, _, kind = refusal.detail.partition(" ")
+    return f"The {scope}'s limit of {kind.replace('usd', 'USD').replace('_', ' ')}"
+
+
+def _reset(refusal: Refusal) -> str:
+    if refusal.resets_at is None:
+        return "There is room again when another stream has ended."
+    return f"It resets at {refusal.resets_at:%Y-%m-%dT%H:%M:%SZ}."
 
 
 def _org(refusal: Refusal) -> str:

@@ -11,12 +11,13 @@ from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_cache import CachingKek
 from navplane.errors import AmbiguousModel, BadFraming, BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
-from navplane.gate.gate import Admission, Caller, Charge, Gate, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Caller, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, RawHeaders, Receive, Scope, Send
 from navplane.gateway.authenticate import presented_key
 from navplane.gateway.body import ModelCall, parse
+from navplane.gateway.bounds import worst_of
 from navplane.gateway.call import Call
 from navplane.gateway.headers import KeyFinder
 from navplane.gateway.health import Readiness, answer_health
@@ -150,7 +151,8 @@ class Gateway:
         check_media_type(call.headers, form=route.takes_form)
         body = await self._receive_body(receive, call.headers)
         request = read_form(body, call.headers, named=route.model) if route.takes_form else parse(body, named=route.model)
-        call.request_bytes, call.output_limit, call.stream = len(body), request.output_limit, request.stream
+        call.request_bytes, call.stream = len(body), request.stream
+        call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
         self._name(call, request.model)
         return body, request
 
@@ -243,7 +245,7 @@ class Gateway:
     def _close(self, call: Call, event: UsageEvent) -> None:
         if call.admitted is not None:
             try:
-                self._gate.settle(call.request_id, Charge(tokens=event.usage.total_tokens), record.now())
+                self._gate.settle(call.request_id, record.charge(event), record.now())
             except Exception as exc:
                 # Whatever it is: the writer finalizes by the event that follows; until then the reservation counts as open.
                 logger.warning("settle.failed", extra={"request_id": str(call.request_id), "error": type(exc).__name__})

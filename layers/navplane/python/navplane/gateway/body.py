@@ -6,6 +6,7 @@ two things it is refused; where it can't, its original bytes go on.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -18,12 +19,11 @@ MAX_DEPTH = 200
 MAX_CONTAINERS = 250_000
 MAX_MEMBERS = 1000
 MAX_MODEL_CHARACTERS = 256
-# What a provider may write when a request sets no limit, for the reservation's worst case.
-DEFAULT_OUTPUT_TOKENS = 4096
-BYTES_PER_TOKEN = 4
 
-_OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_READ_KEYS = frozenset({"model", "stream", "stream_options", *_OUTPUT_LIMITS})
+# What bounds the output is among them: what is reserved must be what the provider goes by.
+_READ_KEYS = frozenset(
+    {"model", "stream", "stream_options", "max_completion_tokens", "max_output_tokens", "max_tokens", "max_tool_calls", "n"}
+)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
 _DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
@@ -46,24 +46,25 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """What the gateway reads of a body. `members` are the top-level members it looked at, by key."""
+    """What the gateway reads of a body. `members` are the top-level members it looked at, by key; `everything` are all of them,
+    those that are there twice included."""
 
     text: str
     model: str
     stream: bool
-    output_limit: int
     members: dict[str, Member]
+    everything: tuple[Member, ...]
 
 
 def parse(body: bytes, *, named: str | None = None) -> ModelCall:
     """`named` is the model that the path names, if it does. Raise InvalidJSON, or AmbiguousModel when `model` is missing (but
     for the path), there twice, no plain text, or another than the path's."""
     text = _decode(body)
-    members = _members_read(body, text)
-    model = members["model"].value if "model" in members else named
-    model = checked_model(model, named=named)
+    everything = _members_of(body, text)
+    members = _members_read(everything)
+    model = checked_model(members["model"].value if "model" in members else named, named=named)
     stream = "stream" in members and members["stream"].value is True
-    return ModelCall(text=text, model=model, stream=stream, output_limit=_output_limit(members), members=members)
+    return ModelCall(text=text, model=model, stream=stream, members=members, everything=tuple(everything))
 
 
 def checked_model(model: object, *, named: str | None = None) -> str:
@@ -107,9 +108,8 @@ def _decode(body: bytes) -> str:
         raise InvalidJSON("The body is not UTF-8.") from exc
 
 
-def _members_read(body: bytes, text: str) -> dict[str, Member]:
+def _members_of(body: bytes, text: str) -> list[Member]:
     scan = _scan_strictly if _may_be_huge(body) else _scan
-    found: dict[str, Member] = {}
     try:
         everything, end = object_members(text, _skip(text, 0), scan)
         if _MAYBE_SURROGATE.search(body):
@@ -118,6 +118,11 @@ def _members_read(body: bytes, text: str) -> dict[str, Member]:
         raise InvalidJSON("The body is not one valid JSON object.") from exc
     if _skip(text, end) != len(text):
         raise InvalidJSON("Something follows the JSON object in the body.")
+    return everything
+
+
+def _members_read(everything: Sequence[Member]) -> dict[str, Member]:
+    found: dict[str, Member] = {}
     for member in everything:
         _keep(found, member)
     return found
@@ -135,11 +140,6 @@ def _keep(found: dict[str, Member], member: Member) -> None:
     if key != member.key:
         raise AmbiguousModel(f"The body has {member.key!r}; the name of the member is model.")
     found[key] = member
-
-
-def _output_limit(members: dict[str, Member]) -> int:
-    limits = [members[name].value for name in _OUTPUT_LIMITS if name in members]
-    return next((limit for limit in limits if type(limit) is int and 0 < limit < 1 << 31), DEFAULT_OUTPUT_TOKENS)
 
 
 def _check_nesting(body: bytes) -> None:

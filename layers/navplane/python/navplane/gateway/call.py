@@ -1,6 +1,6 @@
 """What is known of one request so far, from its first header to its last byte."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from navplane.gate.gate import Caller
@@ -8,6 +8,7 @@ from navplane.gateway.asgi import RawHeaders
 from navplane.gateway.meter import Meter
 from navplane.gateway.route import Route
 from navplane.model.ids import RequestId, new_request_id
+from navplane.model.limit import Worst
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome
@@ -34,7 +35,7 @@ class Call:
     model: str | None = None
     stream: bool = False
     request_bytes: int = 0
-    output_limit: int = 0
+    worst: Worst = field(default_factory=lambda: Worst(input_tokens=0, output_tokens=0))
     uncertain: bool = False
     admitted: float | None = None
     caller: Caller | None = None

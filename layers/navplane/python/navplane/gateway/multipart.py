@@ -7,7 +7,7 @@ import re
 
 from navplane.errors import AmbiguousModel, BadMultipart
 from navplane.gateway.asgi import RawHeaders, first_of
-from navplane.gateway.body import DEFAULT_OUTPUT_TOKENS, ModelCall, checked_model
+from navplane.gateway.body import ModelCall, checked_model
 
 MAX_PARTS = 200
 MAX_PART_HEADER_BYTES = 4096
@@ -44,7 +44,7 @@ def read_form(body: bytes, headers: RawHeaders, *, named: str | None = None) -> 
         fields[folded] = value
     model = checked_model(_text(fields["model"]) if "model" in fields else named, named=named)
     stream = fields.get("stream", b"").strip().lower() in (b"true", b"1")
-    return ModelCall(text="", model=model, stream=stream, output_limit=DEFAULT_OUTPUT_TOKENS, members={})
+    return ModelCall(text="", model=model, stream=stream, members={}, everything=())
 
 
 def _parts(body: bytes, boundary: bytes) -> list[bytes]:

@@ -4,6 +4,7 @@ import traceback
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from navplane.gate.gate import Charge
 from navplane.gateway.asgi import first_of
 from navplane.gateway.call import Call
 from navplane.gateway.headers import KeyFinder
@@ -54,6 +55,12 @@ def usage_event(call: Call, keys: KeyFinder) -> UsageEvent:
         client=_client(call, keys),
         provider_cost_usd=_reported_cost(call, reading),
     )
+
+
+def charge(event: UsageEvent) -> Charge:
+    """What the call weighs until the writer has priced it. What used nothing costs nothing; of anything else the money that was
+    reserved stays held."""
+    return Charge(tokens=event.usage.total_tokens, nano_usd=0 if event.usage == Usage() else None)
 
 
 def log_line(call: Call, event: UsageEvent | None) -> None:

@@ -10,6 +10,7 @@ from navplane.errors import (
     DependencyUnavailable,
     ModelNotAllowed,
     ModelNotFound,
+    ModelUnpriced,
     NavPlaneError,
     RateLimited,
 )
@@ -74,7 +75,7 @@ def error_body(error: NavPlaneError, dialect: Dialect, request_id: str) -> dict[
     if dialect is Dialect.ANTHROPIC:
         kind = _ANTHROPIC_TYPES.get(status_of(error, dialect)) or _by_class(error, "api_error")
         return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
-    param = "model" if isinstance(error, AmbiguousModel | ModelNotAllowed | ModelNotFound) else None
+    param = "model" if isinstance(error, AmbiguousModel | ModelNotAllowed | ModelNotFound | ModelUnpriced) else None
     return {"error": {"message": error.message, "type": _openai_type(error), "param": param, "code": error.code}}
 
 

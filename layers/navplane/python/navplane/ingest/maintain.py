@@ -6,12 +6,14 @@ from navplane.ingest import price_list
 from navplane.ingest.reap import Reaper
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
-from navplane.store.reservations import delete_final
+from navplane.store.reservations import delete_final, forget_windows
 from navplane.telemetry import logger
 
 MONTHS_AHEAD = 3
 # The queue keeps an event for 14 days, and a dead letter for 14 more: until then an event can still need its reservation.
 RESERVATIONS_KEPT = timedelta(days=35)
+# A window that ended decides nothing any more; the clocks of proxies may differ by less than this.
+WINDOWS_KEPT = timedelta(days=1)
 
 
 def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, int]:
@@ -23,11 +25,13 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
     closed = reaper.reap(now)
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
+        windows = forget_windows(db, before=now - WINDOWS_KEPT)
     counts = {
         "partitions_made": partitions,
         "prices_loaded": prices,
         "reservations_closed": closed,
         "reservations_deleted": deleted,
+        "windows_forgotten": windows,
     }
     logger.info("maintenance", extra=counts)
     return counts

@@ -1,4 +1,4 @@
-"""Retention of reservations: what is final and old goes. Everything else about them is the gate's."""
+"""Retention of reservations and of windows of limits: what is final and old goes. Everything else about them is the gate's."""
 
 from datetime import datetime
 
@@ -20,3 +20,9 @@ def delete_final(db: Connection, *, before: datetime) -> int:
         limit=BATCH,
     )
     return int(db.row_count)
+
+
+def forget_windows(db: Connection, *, before: datetime) -> int:
+    """Forget what was counted in windows of limits that ended before `before`, BATCH at most; how many went."""
+    rows = db.run("SELECT public.gate_forget_windows(:before, :limit)", before=before, limit=BATCH)
+    return int(rows[0][0])
