@@ -1,6 +1,8 @@
 """Our own dependencies away: always 503, never the caller's fault, and nothing is lost."""
 
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from navplane.crypto.kek_local import LocalKek
 from navplane.errors import DecryptionError, DependencyUnavailable, OutcomeUnknown
 from navplane.gate.gate import Admission, Ask, Charge, Refusal
+from navplane.gateway.app import GATE_THREADS
+from navplane.gateway.limits import Limits
 from navplane.model.ids import RequestId
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.usage import Outcome, Usage, UsageQuality
@@ -32,6 +36,20 @@ class DeadGate(MemoryGate):
 
     def ready(self) -> None:
         raise self._error
+
+
+class StuckGate(MemoryGate):
+    """Answers when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Ask] = []
+        self.released = threading.Event()
+
+    def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
+        self.asked.append(ask)
+        assert self.released.wait(20)
+        return super().admit(ask, now)
 
 
 class DeadKek:
@@ -76,6 +94,22 @@ def test_admission_of_unknown_outcome_is_a_503_with_a_row_that_closes_it(provide
     assert str(row.request_id) == response.headers["x-navplane-request-id"]
     assert (row.status, row.outcome, row.error_code, row.org_id) == (503, Outcome.FAILED, "unavailable", None)
     assert (row.usage, row.usage_quality, row.attempts) == (Usage(), UsageQuality.EXACT, 0)
+
+
+def test_calls_do_not_wait_for_each_other_at_a_gate_that_is_stuck(provider: FakeProvider) -> None:
+    before, gate = provider.connections, StuckGate()
+    with GatewayServer({"openai": provider.url}, gate=gate, limits=Limits(gate=0.3)) as server:
+        tenant = add_tenant(gate)
+        with ThreadPoolExecutor(3 * GATE_THREADS) as callers:
+            responses = list(callers.map(lambda _: call(server, tenant, CHAT, "gpt-5"), range(3 * GATE_THREADS)))
+        for response in responses:
+            expect_503(CHAT, response, "unavailable")
+        # Who was never asked about was not admitted either; of the others nobody knows, so their rows close what may be open.
+        rows = server.log.wait_for(GATE_THREADS)
+        gate.released.set()
+    assert {row.request_id for row in rows} == {ask.request_id for ask in gate.asked}
+    assert len(gate.asked) == GATE_THREADS
+    assert provider.connections == before
 
 
 def test_bug_in_a_dependency_is_a_500_in_the_dialect_that_says_nothing(provider: FakeProvider) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.errors import AmbiguousModel, InvalidJSON
-from navplane.gateway.body import MAX_CONTAINERS, MAX_DEPTH, MAX_MEMBERS, object_members, parse
+from navplane.gateway.body import MAX_CONTAINERS, MAX_DEPTH, MAX_MEMBERS, MAX_PAIRS, object_members, parse
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -102,6 +102,7 @@ INVALID = {
     # Where a pattern would try again from every quote, this takes hours.
     "unclosed text full of quotes": b"[" * (MAX_DEPTH + 1) + b'"' + b'\\"' * 500_000,
     "more arrays than memory is for": b'{"model":"m","a":[' + b"[]," * MAX_CONTAINERS + b"[]]}",
+    "more members than memory is for": b'{"model":"m","a":{' + b'"":1,' * MAX_PAIRS + b'"":1}}',
     "more members than any request has": b"{" + b"".join(b'"%d":1,' % n for n in range(MAX_MEMBERS)) + b'"model":"m"}',
 }
 

@@ -10,7 +10,15 @@ from urllib.parse import unquote_to_bytes
 from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_cache import CachingKek
-from navplane.errors import AmbiguousModel, BadFraming, BadQuery, NavPlaneError, OutcomeUnknown, UpstreamRedirected
+from navplane.errors import (
+    AmbiguousModel,
+    BadFraming,
+    BadQuery,
+    DependencyUnavailable,
+    NavPlaneError,
+    OutcomeUnknown,
+    UpstreamRedirected,
+)
 from navplane.gate.gate import Admission, Caller, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, objects, record
 from navplane.gateway.admit import ask_of, error_of, refused
@@ -40,6 +48,7 @@ from navplane.upstream.provider import serving
 GATE_THREADS = 8
 LOG_THREADS = 8
 KEY_THREADS = 4
+LARGE_BODY_BYTES = 256 * 1024
 Answer = TypeVar("Answer")
 
 
@@ -151,12 +160,23 @@ class Gateway:
             return None, None
         check_media_type(call.headers, form=route.takes_form)
         body = await self._receive_body(receive, call.headers)
-        request = read_form(body, call.headers, named=route.model) if route.takes_form else parse(body, named=route.model)
+        request = await self._understand(call, body)
         call.request_bytes, call.stream = len(body), request.stream
         call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
         call.continues = request.text_of("previous_response_id")
         self._name(call, request.model)
         return body, request
+
+    async def _understand(self, call: Call, body: bytes) -> ModelCall:
+        """A large body takes a while, in which other calls go on."""
+        route = call.route
+        assert route is not None
+        form, named = route.takes_form, route.model
+
+        def read() -> ModelCall:
+            return read_form(body, call.headers, named=named) if form else parse(body, named=named)
+
+        return read() if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(read)
 
     def _name(self, call: Call, model: str | None) -> None:
         """The model that is asked for, if any, and so the provider."""
@@ -178,10 +198,11 @@ class Gateway:
         """The admission, and the provider's key, opened. Raise the gate's refusal, or DependencyUnavailable when the gate can't
         answer (never a 401 for that), or KeyUnavailable."""
         try:
-            answer, secret = await self._in(self._gate_threads, lambda: self._ask_gate(call, key))
-        except OutcomeUnknown:
-            call.uncertain = True
-            raise
+            async with asyncio.timeout(self._limits.gate):
+                answer, secret = await self._in(self._gate_threads, lambda: self._ask_gate(call, key))
+        except TimeoutError as exc:
+            # Still waiting for a thread, and then it will never be asked, or for the answer.
+            raise DependencyUnavailable("It could not be decided in time whether this call may go on.") from exc
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
         call.candidate = candidate = forward.choose_candidate(answer, call)
@@ -193,8 +214,15 @@ class Gateway:
         """The answer, and in the same trip to a thread the provider's key, if its data key is at hand."""
         ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
         asked_at = time.monotonic()
-        answer = self._gate.admit(ask, record.now())
-        call.caller = answer.caller
+        call.uncertain = True
+        try:
+            answer = self._gate.admit(ask, record.now())
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            call.uncertain = False
+            raise
+        call.uncertain, call.caller = False, answer.caller
         if isinstance(answer, Refusal):
             return answer, None
         call.admitted = asked_at

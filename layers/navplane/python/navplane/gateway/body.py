@@ -17,6 +17,7 @@ from navplane.errors import AmbiguousModel, InvalidJSON
 MAX_DEPTH = 200
 # An array or object costs twenty times its bytes in memory, and a key up here a step of ours: no request needs as many.
 MAX_CONTAINERS = 250_000
+MAX_PAIRS = 500_000
 MAX_MEMBERS = 1000
 MAX_MODEL_CHARACTERS = 256
 
@@ -115,7 +116,7 @@ def object_members(text: str, start: int, scan: Any = None) -> tuple[list[Member
 
 
 def _decode(body: bytes) -> str:
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH or body.count(b":") > MAX_PAIRS:
         _check_nesting(body)
     try:
         return body.decode()
@@ -159,9 +160,10 @@ def _keep(found: dict[str, Member], member: Member) -> None:
 
 def _check_nesting(body: bytes) -> None:
     """How deep and how many, counted without parsing: a parser would recurse, and make an object of each."""
-    brackets = _STRINGS.sub(b"", body).translate(None, delete=_NOT_BRACKETS)
-    if len(brackets) > 2 * MAX_CONTAINERS:
-        raise InvalidJSON(f"The body has more than {MAX_CONTAINERS} arrays and objects.")
+    bare = _STRINGS.sub(b"", body)
+    brackets = bare.translate(None, delete=_NOT_BRACKETS)
+    if len(brackets) > 2 * MAX_CONTAINERS or bare.count(b":") > MAX_PAIRS:
+        raise InvalidJSON(f"The body has more than {MAX_CONTAINERS} arrays and objects, or {MAX_PAIRS} members of them.")
     if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
         raise InvalidJSON(f"The body is nested deeper than {MAX_DEPTH} levels.")
 

@@ -16,6 +16,8 @@ class Limits:
     idle: float = 60.0
     wall: float = 3600.0
     margin: float = 5.0
+    # For a thread and for the gate's answer: many who ask a gate that is stuck must not wait for each other.
+    gate: float = 4.0
     # An admission older than this is confirmed before the first byte goes upstream.
     admission_age: float = 0.25
     standing_interval: float = 0.5
