@@ -70,7 +70,7 @@ class SmallCloud:
 
 
 @asynccontextmanager
-async def small_cloud(*, freezes: bool = False, idle_seconds: float = 60) -> AsyncIterator[SmallCloud]:
+async def small_cloud(*, freezes: bool = False, idle_seconds: float = 60, stream_seconds: int = 3) -> AsyncIterator[SmallCloud]:
     sink, log = Sink(), list[str]()
     with tempfile.TemporaryDirectory() as folder:
         server = await asyncio.start_unix_server(sink.accept, f"{folder}/sink")
@@ -79,7 +79,7 @@ async def small_cloud(*, freezes: bool = False, idle_seconds: float = 60) -> Asy
             root=HERE,
             aws_endpoint="http://127.0.0.1:9",
             suffix=f"-{uuid4().hex[:8]}",
-            parameters={"Sink": f"{folder}/sink"},
+            parameters={"Sink": f"{folder}/sink", "StreamSeconds": str(stream_seconds)},
         )
         harness = Harness(
             stack,

@@ -33,7 +33,8 @@ def writer(module_database: TestDatabase) -> Database:
 def reader(module_database: TestDatabase, writer: Database) -> Iterator[Connection]:
     with writer.transaction() as db:
         price_list.load(db, now=NOW)
-    with module_database.as_role("navplane_reader").connection() as connection:
+    # Thousands of names against as many expressions take a busy machine a while.
+    with module_database.as_role("navplane_reader", timeout_seconds=120).connection() as connection:
         yield connection
 
 
