@@ -19,7 +19,7 @@ from navplane.errors import (
     OutcomeUnknown,
     UpstreamRedirected,
 )
-from navplane.gate.gate import Admission, Caller, Gate, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, objects, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, RawHeaders, Receive, Scope, Send
@@ -197,11 +197,14 @@ class Gateway:
     async def _admit(self, call: Call, key: str) -> tuple[Admission, Secret]:
         """The admission, and the provider's key, opened. Raise the gate's refusal, or DependencyUnavailable when the gate can't
         answer (never a 401 for that), or KeyUnavailable."""
+        ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
         try:
             async with asyncio.timeout(self._limits.gate):
-                answer, secret = await self._in(self._gate_threads, lambda: self._ask_gate(call, key))
-        except TimeoutError as exc:
-            # Still waiting for a thread, and then it will never be asked, or for the answer.
+                answer, secret = await self._in(self._gate_threads, lambda: self._ask_gate(call, ask))
+        except BaseException as exc:
+            call.given_up = True
+            if not isinstance(exc, TimeoutError):
+                raise
             raise DependencyUnavailable("It could not be decided in time whether this call may go on.") from exc
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
@@ -210,12 +213,14 @@ class Gateway:
             secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
         return answer, secret
 
-    def _ask_gate(self, call: Call, key: str) -> tuple[Admission | Refusal, Secret | None]:
+    def _ask_gate(self, call: Call, ask: Ask) -> tuple[Admission | Refusal, Secret | None]:
         """The answer, and in the same trip to a thread the provider's key, if its data key is at hand."""
-        ask = ask_of(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
         asked_at = time.monotonic()
+        # In this order: either the one who gave up sees that the gate is asked, or it is not asked.
         call.uncertain = True
         try:
+            if call.given_up:
+                raise DependencyUnavailable("Nobody waits for this admission any more.")
             answer = self._gate.admit(ask, record.now())
         except OutcomeUnknown:
             raise

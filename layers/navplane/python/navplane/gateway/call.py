@@ -19,10 +19,10 @@ from navplane.upstream.provider import Dialect, Provider
 class Call:
     """Filled in along the way. `started` and `deadline` are seconds of the monotonic clock; only Lambda has a deadline.
 
-    `uncertain`: the gate was asked, fell silent, and may have reserved. `admitted`: when the gate was asked, if it admitted.
-    `written`: bytes of the request may have reached the provider, which may bill them. `continues`: the response that
-    the body builds on. `owner`: of the objects that the call names. `outcome` stays None until the call has
-    ended.
+    `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
+    `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
+    may bill them. `continues`: the response that the body builds on. `owner`: of the objects that the call names. `outcome`
+    stays None until the call has ended.
     """
 
     region: Region
@@ -38,6 +38,7 @@ class Call:
     request_bytes: int = 0
     worst: Worst = field(default_factory=lambda: Worst(input_tokens=0, output_tokens=0))
     uncertain: bool = False
+    given_up: bool = False
     admitted: float | None = None
     caller: Caller | None = None
     candidate: SealedProviderKey | None = None
