@@ -13,7 +13,7 @@ from socket import socket
 from typing import IO, Annotated
 
 import typer
-from navplane.config import OVERRIDE_PREFIX, Mode, UpstreamSettings
+from navplane.config import OVERRIDE_PREFIX, DatabaseSettings, Mode, UpstreamSettings
 from navplane.errors import ConfigurationError, NavPlaneError
 from navplane.upstream.origin import Origins
 from navplane_local.cloud import ROOT, CloudOptions, LocalCloud
@@ -29,6 +29,8 @@ from navplane_cli.serve_settings import database_settings
 DEFAULT_PORT = 8787
 PORTS_TRIED = 50
 TOKEN_RENEWAL_SECONDS = 11 * 3600
+# The directories of embedded servers' sockets (navplane_local.postgres_place).
+EMBEDDED_SOCKETS = ("/postgres.run", "/data.run")
 # What a start can fail with that is worth a sentence and not a traceback.
 EXPECTED = (NavPlaneError, AlreadyUp, TemplateError, FunctionError, SelfTestFailed, OSError, RuntimeError)
 
@@ -60,14 +62,13 @@ async def _run(began: float, port: int, state_dir: Path, postgres_port: int | No
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    url = os.environ.get("NAVPLANE_DATABASE_URL")
     with FunctionLogs(state_dir / "logs", verbose=verbose) as logs:
         cloud = LocalCloud(
             CloudOptions(
                 state_dir=state_dir,
                 log=logs.write,
                 edge=_bind(port),
-                database=database_settings(url) if url else None,
+                database=other_postgres(os.environ),
                 postgres_port=postgres_port,
                 overrides=_overrides(),
             )
@@ -104,15 +105,24 @@ async def _renew_dev_env(cloud: LocalCloud, stopping: "asyncio.Task[bool]") -> N
         dev_env.write(cloud.state.dev_env, _values(cloud))
 
 
+def other_postgres(env: Mapping[str, str]) -> DatabaseSettings | None:
+    """The Postgres of NAVPLANE_DATABASE_URL. Not the embedded one of a NavPlane whose dev.env this shell has read: its roles
+    would get new passwords, and it would stop serving."""
+    url = env.get("NAVPLANE_DATABASE_URL")
+    settings = database_settings(url) if url else None
+    if settings is not None and settings.host.endswith(EMBEDDED_SOCKETS):
+        typer.echo("NAVPLANE_DATABASE_URL comes from a dev.env and names an embedded Postgres: it is left alone.")
+        return None
+    return settings
+
+
 def _values(cloud: LocalCloud) -> dict[str, str]:
     return {
         "NAVPLANE_BASE_URL": cloud.base_url,
         "NAVPLANE_API_KEY": cloud.demo.api_key,
         "NAVPLANE_ADMIN_URL": f"{cloud.base_url}/admin",
         "NAVPLANE_ADMIN_TOKEN": cloud.admin_token(),
-        # Not NAVPLANE_DATABASE_URL: with that, a shell that has read this file would start the next NavPlane on this one's
-        # Postgres, whose roles then get new passwords.
-        "NAVPLANE_LOCAL_DATABASE_URL": cloud.database.url(),
+        "NAVPLANE_DATABASE_URL": cloud.database.url(),
     }
 
 

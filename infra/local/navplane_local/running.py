@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 def variables(state: Path, *, user: str) -> dict[str, str]:
     """DATABASE_* for this database user, and ENCRYPTION_KEY; nothing when none runs."""
     try:
-        url = _dev_env(state / "dev.env")["NAVPLANE_LOCAL_DATABASE_URL"]
+        url = _dev_env(state / "dev.env")["NAVPLANE_DATABASE_URL"]
         passwords = json.loads((state / "secrets.json").read_text())["passwords"]
         key = (state / "kek.key").read_text().strip()
     except (FileNotFoundError, KeyError):

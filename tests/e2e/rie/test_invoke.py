@@ -25,7 +25,7 @@ def platform(tmp_path: Path, databases: TestDatabase) -> Path:
     """The state of a platform that runs."""
     settings = databases.settings("navplane_gate")
     url = "postgresql://postgres:secret@/{DATABASE_NAME}?host={DATABASE_HOST}&port={DATABASE_PORT}&sslmode=disable"
-    (tmp_path / "dev.env").write_text(f"NAVPLANE_LOCAL_DATABASE_URL='{url.format(**settings)}'\n")
+    (tmp_path / "dev.env").write_text(f"NAVPLANE_DATABASE_URL='{url.format(**settings)}'\n")
     (tmp_path / "secrets.json").write_text(json.dumps({"passwords": {"navplane_gate": settings["DATABASE_PASSWORD"]}}))
     (tmp_path / "kek.key").write_text(base64.b64encode(bytes(32)).decode())
     return tmp_path
