@@ -25,7 +25,7 @@ from navplane.store.outbox import Aggregate
 
 router = APIRouter(tags=["limits"])
 
-Scope = Literal["organization", "workspace", "key"]
+Scope = Literal["organization", "workspace", "user", "key"]
 Kind = Literal[
     "usd_per_month",
     "usd_per_day",
@@ -57,7 +57,7 @@ class LimitChange(Body):
 class NewLimit(LimitChange):
     scope: Scope
     scope_id: Annotated[UUID, Field(strict=False)] | None = Field(
-        default=None, description="The workspace's or the key's id; the organization needs none."
+        default=None, description="The workspace's, the user's or the key's id; the organization needs none."
     )
     kind: Kind
 
