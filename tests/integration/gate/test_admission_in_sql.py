@@ -151,7 +151,7 @@ def asked_of(superuser: Connection, org_id: UUID, workspace_id: UUID, question: 
         "offering": question.offering,
         "attributes": dict(question.attributes),
     }
-    return superuser.run(
+    rows: list[list[Any]] = superuser.run(
         ROUTED,
         org_id=org_id,
         workspace_id=workspace_id,
@@ -159,3 +159,4 @@ def asked_of(superuser: Connection, org_id: UUID, workspace_id: UUID, question: 
         model=question.model,
         asked=json.dumps(asked),
     )
+    return rows
