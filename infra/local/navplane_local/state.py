@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
-ROLES = ("navplane_owner", "navplane_admin", "navplane_reader", "navplane_writer", "navplane_gate")
+from navplane.store.bootstrap import LOGIN_ROLES
 
 
 class AlreadyUp(RuntimeError):
@@ -98,7 +98,7 @@ class StateDirectory:
             kept = Secrets(**json.loads(path.read_text())) if path.exists() else Secrets()
         except (ValueError, TypeError) as exc:
             raise StateDamaged(path) from exc
-        missing = [role for role in ROLES if role not in kept.passwords]
+        missing = [role for role in LOGIN_ROLES if role not in kept.passwords]
         if missing:
             kept.passwords |= {role: secrets.token_urlsafe(24) for role in missing}
             self.keep(kept)

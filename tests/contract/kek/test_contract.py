@@ -8,7 +8,7 @@ import pytest
 from navplane.crypto.envelope import kek_id_of, open_sealed, seal
 from navplane.crypto.kek_cache import CachingKek
 from navplane.errors import DecryptionError, DependencyUnavailable
-from navplane.model.provider_key import SealingContext, Secret
+from navplane.model.provider_key import SealedFor, SealingContext, Secret
 
 from tests.contract.kek.conftest import Kek, NewKek
 
@@ -89,6 +89,7 @@ def test_a_provider_key_sealed_under_it_opens_in_its_own_place_only(kek: Kek) ->
         replace(here, provider_key_id=uuid4()),
         replace(here, provider="anthropic"),
         replace(here, region="eu"),
+        replace(here, kind=SealedFor.WEBHOOK_SECRET),
     ]
     for place in elsewhere:
         with pytest.raises(DecryptionError):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from navplane.crypto.envelope import kek_id_of, open_sealed, seal
 from navplane.crypto.kek_local import LocalKek
 from navplane.errors import ConfigurationError, DecryptionError
-from navplane.model.provider_key import SealingContext, Secret
+from navplane.model.provider_key import SealedFor, SealingContext, Secret
 
 KEK = LocalKek(bytes(32))
 PLACE = SealingContext(org_id=UUID(int=1), provider_key_id=UUID(int=2), provider="openai", region="us")
@@ -21,6 +21,7 @@ places = st.builds(
     provider_key_id=st.uuids(),
     provider=st.text(min_size=1, max_size=60),
     region=st.sampled_from(["us", "eu"]),
+    kind=st.sampled_from(SealedFor),
 )
 
 

@@ -11,8 +11,8 @@ Sealed form v1, numbers big-endian:
     4+n+m   12     nonce
     16+n+m  ...    AES-256-GCM ciphertext of the secret, and its 16-byte tag
 
-AAD: version (1 byte), organization (16), provider-key id (16), then provider and region, each with its length (1) before it.
-The encryption context that the KEK binds says the same in names and text.
+AAD: version (1 byte), organization (16), row id (16), then provider and region, and the kind of anything that is not a
+provider key, each with its length (1) before it. The encryption context that the KEK binds says the same in names and text.
 
 What may never change for version 1: the layout, the AAD, the context's names and their spelling. A change is version 2, and
 version 1 stays readable until no row has it.
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from navplane.crypto.kek import KekUnwrapper, KekWrapper
 from navplane.errors import DecryptionError
-from navplane.model.provider_key import SealingContext, Secret
+from navplane.model.provider_key import SealedFor, SealingContext, Secret
 
 VERSION = 1
 DEK_BYTES = 32
@@ -63,7 +63,7 @@ def kek_id_of(sealed: bytes) -> str:
 def encryption_context(context: SealingContext) -> dict[str, str]:
     """What the KEK binds the DEK to. KMS writes it to CloudTrail in the clear: it holds no secret."""
     return {
-        "navplane": "provider_key",
+        "navplane": context.kind.value,
         "version": str(VERSION),
         "organization": str(context.org_id),
         "provider_key": str(context.provider_key_id),
@@ -99,7 +99,8 @@ def _parse(sealed: bytes) -> _Parts:
 
 
 def _aad(context: SealingContext) -> bytes:
-    texts = [text.encode() for text in (context.provider, context.region)]
+    kind = [] if context.kind is SealedFor.PROVIDER_KEY else [context.kind.value]
+    texts = [text.encode() for text in (context.provider, context.region, *kind)]
     return b"".join(
         [bytes([VERSION]), context.org_id.bytes, context.provider_key_id.bytes, *(bytes([len(t)]) + t for t in texts)]
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 
@@ -19,14 +20,26 @@ class ProviderKey:
     created_at: datetime
 
 
+class SealedFor(StrEnum):
+    """What kind of secret a sealed value holds. On AWS a function's right to use the KEK may be bound to one of them, and the
+    value is bound to it for good: never rename one."""
+
+    PROVIDER_KEY = "provider_key"
+    AUDIT_KEY = "audit_key"
+    WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a kind of secret, not one
+    RECONCILIATION_KEY = "reconciliation_key"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingContext:
-    """What a sealed provider key is bound to; opening it anywhere else fails (docs/adr on envelope encryption)."""
+    """What a sealed value is bound to; opening it anywhere else fails (docs/adr on envelope encryption). `provider_key_id` is
+    the id of the row that holds it, whatever its kind; `provider` is `none` where there is none, never empty."""
 
     org_id: UUID
     provider_key_id: UUID
     provider: str
     region: str
+    kind: SealedFor = SealedFor.PROVIDER_KEY
 
 
 class Secret:

@@ -11,9 +11,19 @@ from pg8000.native import identifier, literal
 from navplane.store.database import Connection
 
 # Who connects, and nothing else about them: what each may do is in the migrations.
-LOGIN_ROLES = ("navplane_owner", "navplane_admin", "navplane_reader", "navplane_writer", "navplane_gate")
-# `navplane_gate_definer` owns the gate's functions; `navplane_platform_reader` is put on for one transaction.
-OTHER_ROLES = ("navplane_gate_definer", "navplane_platform_reader")
+LOGIN_ROLES = (
+    "navplane_owner",
+    "navplane_admin",
+    "navplane_reader",
+    "navplane_writer",
+    "navplane_gate",
+    "navplane_rewrap",
+    "navplane_signer",
+)
+# Who owns functions that others may only call: those of the gate, and those that keep the audit and destroy secrets.
+DEFINER_ROLES = ("navplane_gate_definer", "navplane_keeper")
+# `navplane_platform_reader` is put on for one transaction.
+OTHER_ROLES = (*DEFINER_ROLES, "navplane_platform_reader")
 SCRAM_ITERATIONS = 4096
 
 
@@ -65,8 +75,9 @@ def _grant_memberships(connection: Connection) -> None:
     is_superuser = connection.run("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0][0]
     if not is_superuser:
         connection.run(f"GRANT navplane_owner TO {me} WITH INHERIT TRUE, SET TRUE")
-    # The owner gives its gate functions to the definer; nobody inherits anything.
-    connection.run("GRANT navplane_gate_definer TO navplane_owner WITH INHERIT FALSE, SET TRUE")
+    # The owner gives the functions to their definers; nobody inherits anything.
+    for role in DEFINER_ROLES:
+        connection.run(f"GRANT {role} TO navplane_owner WITH INHERIT FALSE, SET TRUE")
     for role in ("navplane_admin", "navplane_reader"):
         connection.run(f"GRANT navplane_platform_reader TO {role} WITH INHERIT FALSE, SET TRUE")
 

@@ -45,10 +45,14 @@ class Migration:
 
 
 def read_migrations(directory: Path = MIGRATIONS) -> list[Migration]:
+    """In the order of their numbers. There may be gaps between them: who works at the same time takes numbers apart."""
     paths = sorted(directory.glob("*.sql"))
-    for number, path in enumerate(paths, start=1):
-        if not FILE_NAME.fullmatch(path.name) or not path.name.startswith(f"{number:04}_"):
-            raise MigrationRefused(f"{path.name} is not named like number {number}: {number:04}_what_it_does.sql")
+    taken: dict[str, str] = {}
+    for path in paths:
+        if not FILE_NAME.fullmatch(path.name):
+            raise MigrationRefused(f"{path.name} is not named like a migration: 0042_what_it_does.sql")
+        if (other := taken.setdefault(path.name[:4], path.name)) != path.name:
+            raise MigrationRefused(f"{other} and {path.name} have the same number: give the later one the next that is free.")
     return [Migration(name=path.stem, sql=path.read_text(encoding="utf-8")) for path in paths]
 
 
