@@ -9,7 +9,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from navplane import wiring
-from navplane.admin import health, limits, openapi, organizations, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import (
+    health,
+    limits,
+    openapi,
+    organizations,
+    price_overrides,
+    provider_keys,
+    provider_settings,
+    providers,
+    requests,
+    usage,
+)
 from navplane.admin.app import create
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
@@ -109,6 +120,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         organizations.router,
         provider_settings.router,
         limits.router,
+        price_overrides.router,
         providers.router,
         provider_keys.router,
         health.router,

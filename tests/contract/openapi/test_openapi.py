@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
-from navplane.admin import health, limits, openapi, organizations, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import (
+    health,
+    limits,
+    openapi,
+    organizations,
+    price_overrides,
+    provider_keys,
+    provider_settings,
+    providers,
+    requests,
+    usage,
+)
 from navplane.admin.openapi import ROUTERS, document, rendered
 from openapi_spec_validator import validate
 
@@ -22,7 +33,7 @@ OPERATIONS = {
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, openapi.router),
-    "AdminPoliciesFunction": (provider_settings.router, limits.router, providers.router),
+    "AdminPoliciesFunction": (provider_settings.router, limits.router, price_overrides.router, providers.router),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
     "AdminAnalyticsFunction": (requests.router, usage.router),
 }
@@ -55,6 +66,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/limits/{limit_id}",
         "PUT /admin/orgs/{org_id}/limits/{limit_id}",
         "DELETE /admin/orgs/{org_id}/limits/{limit_id}",
+        "GET /admin/orgs/{org_id}/price-overrides",
+        "POST /admin/orgs/{org_id}/price-overrides",
+        "GET /admin/orgs/{org_id}/price-overrides/{override_id}",
+        "PUT /admin/orgs/{org_id}/price-overrides/{override_id}",
+        "DELETE /admin/orgs/{org_id}/price-overrides/{override_id}",
         "GET /admin/orgs/{org_id}/requests",
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",

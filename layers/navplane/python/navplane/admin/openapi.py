@@ -8,7 +8,18 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from navplane.admin import health, limits, organizations, problem, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import (
+    health,
+    limits,
+    organizations,
+    price_overrides,
+    problem,
+    provider_keys,
+    provider_settings,
+    providers,
+    requests,
+    usage,
+)
 from navplane.admin.app import bare
 
 router = APIRouter(tags=["description"])
@@ -34,6 +45,7 @@ ROUTERS = (
     provider_keys.router,
     provider_settings.router,
     limits.router,
+    price_overrides.router,
     requests.router,
     usage.router,
     providers.router,
