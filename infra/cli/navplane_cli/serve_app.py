@@ -9,7 +9,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from navplane import wiring
-from navplane.admin import health, limits, openapi, organizations, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import (
+    api_keys,
+    health,
+    limits,
+    openapi,
+    organizations,
+    provider_keys,
+    provider_settings,
+    providers,
+    requests,
+    usage,
+)
 from navplane.admin.app import create
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
@@ -107,6 +118,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(kek=kek, origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
+        api_keys.router,
         provider_settings.router,
         limits.router,
         providers.router,

@@ -8,7 +8,18 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from navplane.admin import health, limits, organizations, problem, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import (
+    api_keys,
+    health,
+    limits,
+    organizations,
+    problem,
+    provider_keys,
+    provider_settings,
+    providers,
+    requests,
+    usage,
+)
 from navplane.admin.app import bare
 
 router = APIRouter(tags=["description"])
@@ -31,6 +42,7 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    api_keys.router,
     provider_keys.router,
     provider_settings.router,
     limits.router,
