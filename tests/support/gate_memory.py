@@ -11,7 +11,7 @@ from enum import IntEnum
 from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Owner, Refusal, RefusalReason, over_limit
+from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Owner, Refusal, RefusalReason, over_limit
 from navplane.model.ids import RequestId, new_id
 from navplane.model.limit import USUAL_OUTPUT_TOKENS, Limit, LimitKind, LimitMode, LimitScope, ModelPrice, window_of
 from navplane.model.policy import ProviderSettings, allows
@@ -311,9 +311,13 @@ def _weight_on(kind: LimitKind, charge: Charge) -> int:
     return {"usd": charge.nano_usd or 0, "tokens": charge.tokens}.get(kind.measure, 1)
 
 
-def _candidates(organization: OrganizationItem, ask: Ask) -> tuple[SealedProviderKey, ...]:
+def _candidates(organization: OrganizationItem, ask: Ask) -> tuple[Candidate, ...]:
     """The newest key first."""
-    return tuple(key for key in reversed(organization.provider_keys) if key.context.provider == ask.provider)
+    return tuple(
+        Candidate(provider=key.context.provider, model=ask.model, key=key)
+        for key in reversed(organization.provider_keys)
+        if key.context.provider == ask.provider
+    )
 
 
 def _detail(reason: RefusalReason, ask: Ask) -> str:
@@ -333,7 +337,7 @@ def _expired(held: Reservation) -> Expired:
     assert ask is not None
     assert admission is not None
     assert ask.provider is not None
-    first = admission.candidates[0]
+    first = admission.candidates[0].key
     return Expired(
         request_id=ask.request_id,
         caller=admission.caller,

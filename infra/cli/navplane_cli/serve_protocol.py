@@ -6,8 +6,8 @@ import re
 
 from navplane.errors import BadFraming, HeadersTooLarge, NavPlaneError
 from navplane.gateway.render import render
+from navplane.model.dialect import Dialect
 from navplane.model.ids import new_id
-from navplane.upstream.provider import Dialect
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # The gateway answers from 64 KB on; beyond this a head is not even read to its end.

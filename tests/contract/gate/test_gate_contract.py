@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Gate, Owner, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Gate, Owner, Refusal, RefusalReason
 from navplane.model.ids import new_id, new_request_id
 from navplane.model.policy import ProviderSettings, allows
 from navplane.model.provider_key import SealedProviderKey, SealingContext
@@ -87,7 +87,10 @@ def test_an_admission_names_the_caller_and_the_mode_and_the_candidates_newest_fi
     tenant.holds("anthropic")
     ask = tenant.ask()
     assert subject.gate.admit(ask, NOW) == Admission(
-        request_id=ask.request_id, caller=tenant.caller, stream_usage=StreamUsage.OBSERVE, candidates=(newer, older)
+        request_id=ask.request_id,
+        caller=tenant.caller,
+        stream_usage=StreamUsage.OBSERVE,
+        candidates=tuple(Candidate(provider="openai", model=ask.model, key=key) for key in (newer, older)),
     )
 
 
@@ -96,7 +99,7 @@ def test_another_organizations_provider_keys_are_no_candidates(subject: Subject,
     stranger.holds("openai")
     admission = subject.gate.admit(tenant.ask(), NOW)
     assert isinstance(admission, Admission)
-    assert {candidate.context.org_id for candidate in admission.candidates} == {tenant.org_id}
+    assert {candidate.key.context.org_id for candidate in admission.candidates} == {tenant.org_id}
 
 
 def test_an_endpoint_without_a_model_is_admitted(gate: Gate, tenant: Tenant) -> None:

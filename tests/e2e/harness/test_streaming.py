@@ -8,6 +8,8 @@ from navplane_local.runtime_api import STREAMED_RESPONSE_LIMIT
 
 from tests.e2e.harness.small_cloud import small_cloud
 
+MORE_THAN_SOCKETS_HOLD = 32 * 1024 * 1024
+
 
 def test_each_chunk_arrives_before_the_function_is_asked_for_the_next() -> None:
     async def scenario() -> None:
@@ -86,7 +88,8 @@ def test_answer_over_the_limit_is_refused_early_and_the_function_lives_on() -> N
             async with cloud.client.stream("GET", cloud.function_url + "/x") as response:
                 talk = await cloud.sink.next()
                 pid = (await talk.hear())["pid"]
-                await talk.say(f"large {STREAMED_RESPONSE_LIMIT + 1}")
+                # More than the sockets on the way hold, so that the app is still sending when it is refused.
+                await talk.say(f"large {STREAMED_RESPONSE_LIMIT + MORE_THAN_SOCKETS_HOLD}")
                 with pytest.raises(httpx2.RemoteProtocolError):
                     async for _ in response.aiter_raw():
                         pass

@@ -37,7 +37,7 @@ class Admission:
     def candidates(self, api_key: str, *, provider: str = "openai") -> tuple[SealedProviderKey, ...]:
         answer = self._gate.admit(ask(api_key, self._now, provider=provider), self._now)
         assert isinstance(answer, Admitted), answer
-        return answer.candidates
+        return tuple(candidate.key for candidate in answer.candidates)
 
 
 def ask(api_key: str, now: datetime, *, model: str = "gpt-5", provider: str = "openai") -> Ask:

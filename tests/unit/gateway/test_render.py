@@ -5,8 +5,8 @@ import json
 import pytest
 from navplane import errors
 from navplane.gateway.render import error_event, render
+from navplane.model.dialect import Dialect
 from navplane.model.usage import Endpoint
-from navplane.upstream.provider import Dialect
 
 ID = "0199aaaa-0000-7000-8000-000000000000"
 INVALID, RATE, SERVER = "invalid_request_error", "rate_limit_error", "server_error"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
-from navplane.gateway.route import check_query, find_route, guess_dialect, path_of
+from navplane.gateway.route import check_query, find_route, guess_dialect, offering_of, path_of
+from navplane.model.dialect import Dialect
 from navplane.model.usage import Endpoint
-from navplane.upstream.provider import Dialect
 
 VERSION = ((b"anthropic-version", b"2023-06-01"),)
 
@@ -207,3 +207,11 @@ def test_queries_with_stray_characters_are_refused(query: bytes) -> None:
 )
 def test_dialect_of_an_unknown_path_is_guessed(path: bytes, headers: tuple[tuple[bytes, bytes], ...], dialect: Dialect) -> None:
     assert guess_dialect(path, headers) is dialect
+
+
+def test_operation_may_go_to_any_provider_that_has_it_in_its_dialect_and_a_pinned_one_to_none_but_that() -> None:
+    assert offering_of(find_route("POST", b"/v1/messages", ())) == ("anthropic",)
+    assert "anthropic" not in offering_of(find_route("POST", b"/v1/chat/completions", ()))
+    assert "openai" in offering_of(find_route("POST", b"/v1/chat/completions", ()))
+    assert "groq" not in offering_of(find_route("POST", b"/v1/embeddings", ()))
+    assert offering_of(find_route("POST", b"/groq/v1/chat/completions", ())) == ("groq",)

@@ -54,6 +54,10 @@ class AmbiguousModel(BadRequest):
     code = "invalid_model"
 
 
+class BadTags(BadRequest):
+    code = "invalid_tags"
+
+
 class AmbiguousCredentials(BadRequest):
     code = "ambiguous_credentials"
 
@@ -113,6 +117,11 @@ class ModelNotAllowed(NavPlaneError):
 
     status = 403
     code = "model_not_allowed"
+
+
+class EndpointNotAllowed(NavPlaneError):
+    status = 403
+    code = "endpoint_not_allowed"
 
 
 class ModelNotFound(NavPlaneError):

@@ -4,8 +4,9 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from navplane.admin.fields import View
+from navplane.model.dialect import Dialect
 from navplane.model.usage import Endpoint
-from navplane.upstream.provider import PROVIDERS, Dialect, Provider
+from navplane.upstream.provider import PROVIDERS, Provider
 
 router = APIRouter(tags=["providers"])
 

@@ -16,6 +16,7 @@ from math import ceil
 from typing import Protocol
 from uuid import UUID
 
+from navplane.model.dialect import Dialect
 from navplane.model.ids import RequestId
 from navplane.model.limit import LimitKind, Worst, window_of
 from navplane.model.provider_key import SealedProviderKey
@@ -29,6 +30,7 @@ class RefusalReason(StrEnum):
     INVALID_KEY = "invalid_key"
     ORGANIZATION_DISABLED = "organization_disabled"
     REGION_MISMATCH = "region_mismatch"
+    ENDPOINT_NOT_ALLOWED = "endpoint_not_allowed"
     MODEL_NOT_FOUND = "model_not_found"
     MODEL_NOT_ALLOWED = "model_not_allowed"
     PROVIDER_KEY_MISSING = "provider_key_missing"
@@ -49,9 +51,15 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request for admission. `provider` is None where no provider in the registry serves `model`; `model` is None for
-    endpoints that have none. What is reserved is the `worst` case, by what the gate knows of the model; without one it is
-    `reserve`. `lease` is how long the reservation may stay open."""
+    """One request for admission, in the client's words: `model` is what it wrote, None for endpoints that have none.
+
+    `provider` is the one that the path names (`pinned`), else the first of the registry whose patterns match the model, else
+    None. `offering` are the providers that a route, or a name like `provider/model`, may lead to: those that serve the endpoint
+    in the caller's dialect; of a pinned path that one. `attributes` are what a route's conditions may look at: `header.<name>`
+    and `tag.<key>`. `touches_files`: of files and batches, which a policy must allow.
+
+    What is reserved is the `worst` case, by what the gate knows of the models that it may lead to; without one it is `reserve`.
+    `lease` is how long the reservation may stay open."""
 
     request_id: RequestId
     key_digest: bytes
@@ -63,6 +71,11 @@ class Ask:
     lease: timedelta
     reserve: Charge = field(default_factory=Charge)
     worst: Worst | None = None
+    dialect: Dialect = Dialect.OPENAI
+    pinned: bool = False
+    offering: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    touches_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +88,31 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way to serve the request: `model` is what the provider is to be called with, and where it isn't the Ask's, the one
+    value in the body is to be replaced. `step` 0 is for the first try, each further one for when those before it failed; within
+    a step any will do, more often the greater its `weight`."""
+
+    provider: str
+    model: str | None
+    key: SealedProviderKey
+    step: int = 0
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """`candidates` are in the order to try; there is at least one."""
+    """`candidates` are ordered by step, and there is at least one. `route` is the name of the route that led to them, None
+    where the model's name alone did, and `workflow_version` where that route comes from. `fallback_when_billed`: a further step
+    may be tried although the one before it may have cost money."""
 
     request_id: RequestId
     caller: Caller
     stream_usage: StreamUsage
-    candidates: tuple[SealedProviderKey, ...]
+    candidates: tuple[Candidate, ...]
+    route: str | None = None
+    workflow_version: UUID | None = None
+    fallback_when_billed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

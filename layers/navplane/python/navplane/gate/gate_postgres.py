@@ -14,7 +14,7 @@ from pg8000.exceptions import InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
 from navplane.errors import DependencyUnavailable, OutcomeUnknown
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Owner, Refusal, RefusalReason, over_limit
+from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Owner, Refusal, RefusalReason, over_limit
 from navplane.model.ids import RequestId
 from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.tenancy import Region, StreamUsage
@@ -76,7 +76,7 @@ class PostgresGate:
             request_id=ask.request_id,
             caller=caller,
             stream_usage=StreamUsage(rows[0][5]),
-            candidates=tuple(_candidate(row[6:], caller=caller, provider=ask.provider) for row in rows),
+            candidates=tuple(_candidate(row[6:], caller=caller, provider=ask.provider, model=ask.model) for row in rows),
         )
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
@@ -156,10 +156,11 @@ def _is_speakable(text: str | None) -> bool:
     return text is None or not ("\0" in text or any("\ud800" <= character <= "\udfff" for character in text))
 
 
-def _candidate(row: Sequence[Any], *, caller: Caller, provider: str) -> SealedProviderKey:
+def _candidate(row: Sequence[Any], *, caller: Caller, provider: str, model: str | None) -> Candidate:
     key_id, region, base_url, demo, sealed = row
     context = SealingContext(org_id=caller.org_id, provider_key_id=key_id, provider=provider, region=region)
-    return SealedProviderKey(context=context, base_url=base_url, demo=demo, sealed=bytes(sealed))
+    key = SealedProviderKey(context=context, base_url=base_url, demo=demo, sealed=bytes(sealed))
+    return Candidate(provider=provider, model=model, key=key)
 
 
 def _expired(row: Sequence[Any]) -> Expired:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from navplane.errors import (
     BudgetExceeded,
+    EndpointNotAllowed,
     InvalidAPIKey,
     ModelNotAllowed,
     ModelNotFound,
@@ -18,6 +19,7 @@ from navplane.errors import (
 from navplane.gate.gate import Ask, Refusal, RefusalReason
 from navplane.gateway.authenticate import INVALID_KEY_MESSAGE
 from navplane.gateway.call import Call
+from navplane.gateway.route import offering_of
 
 # A reservation outlives the longest that its request can take: the reaper must never close what is still running.
 LEASE_MARGIN = timedelta(seconds=60)
@@ -35,6 +37,10 @@ def ask_of(call: Call, *, key_digest: bytes, seconds_left: float) -> Ask:
         stream=call.stream,
         lease=timedelta(seconds=max(0.0, seconds_left)) + LEASE_MARGIN,
         worst=call.worst,
+        dialect=call.dialect,
+        pinned=call.route.provider is not None,
+        offering=offering_of(call.route),
+        attributes=call.attributes,
     )
 
 
@@ -48,6 +54,11 @@ def error_of(refusal: Refusal, call: Call) -> NavPlaneError:
             return OrganizationDisabled("This organization is disabled. Its administrator can enable it again.")
         case RefusalReason.REGION_MISMATCH:
             return RegionMismatch("This key's workspace belongs to another region. Use the base URL of that region.")
+        case RefusalReason.ENDPOINT_NOT_ALLOWED:
+            return EndpointNotAllowed(
+                "Files and batches are off here. An administrator lets a key, a workspace or the organization use them "
+                "(allow_files of a policy)."
+            )
         case RefusalReason.MODEL_NOT_FOUND:
             return ModelNotFound(f"No provider here serves the model {detail!r}. GET /v1/models lists what there is.")
         case RefusalReason.MODEL_NOT_ALLOWED:

@@ -23,6 +23,7 @@ from navplane.gate.gate import Admission, Ask, Caller, Gate, Refusal, RefusalRea
 from navplane.gateway import forward, objects, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, RawHeaders, Receive, Scope, Send
+from navplane.gateway.attributes import attributes_of
 from navplane.gateway.authenticate import presented_key
 from navplane.gateway.body import ModelCall, parse
 from navplane.gateway.bounds import worst_of
@@ -149,6 +150,7 @@ class Gateway:
         if self._key_finder.finds(unquote_to_bytes(query)):
             raise BadQuery("A key in the query string ends up in logs. Send it as Authorization: Bearer.")
         check_headers(call.headers)
+        call.attributes = attributes_of(call.headers)
 
     async def _read(self, call: Call, receive: Receive) -> tuple[bytes | None, ModelCall | None]:
         """The body and what it means, and so which provider it is for."""

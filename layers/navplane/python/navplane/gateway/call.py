@@ -1,5 +1,6 @@
 """What is known of one request so far, from its first header to its last byte."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -7,12 +8,13 @@ from navplane.gate.gate import Caller, Owner
 from navplane.gateway.asgi import RawHeaders
 from navplane.gateway.meter import Meter
 from navplane.gateway.route import Route
+from navplane.model.dialect import Dialect
 from navplane.model.ids import RequestId, new_request_id
 from navplane.model.limit import Worst
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome
-from navplane.upstream.provider import Dialect, Provider
+from navplane.upstream.provider import Provider
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,8 +23,8 @@ class Call:
 
     `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
     `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
-    may bill them. `continues`: the response that the body builds on. `owner`: of the objects that the call names. `outcome`
-    stays None until the call has ended.
+    may bill them. `attributes`: what routes may look at (gate.Ask). `continues`: the response that the body builds on. `owner`:
+    of the objects that the call names. `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -35,6 +37,7 @@ class Call:
     provider: Provider | None = None
     model: str | None = None
     stream: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
     request_bytes: int = 0
     worst: Worst = field(default_factory=lambda: Worst(input_tokens=0, output_tokens=0))
     uncertain: bool = False

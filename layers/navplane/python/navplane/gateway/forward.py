@@ -41,14 +41,15 @@ def choose_candidate(admission: Admission, call: Call) -> SealedProviderKey:
     key under which the objects that the call names were made."""
     provider = call.provider
     assert provider is not None
-    fit = [candidate for candidate in admission.candidates if (candidate.base_url is None) is (provider.address is None)]
+    keys = [candidate.key for candidate in admission.candidates]
+    fit = [key for key in keys if (key.base_url is None) is (provider.address is None)]
     if not fit:
         wrong = (
             "names no base URL, which its provider needs" if provider.address else "names a base URL, which its provider has"
         )
         raise ProviderKeyMissing(f"The stored provider key {wrong}. Store it again.")
     made_by = call.owner.provider_key_id if call.owner else None
-    return next((candidate for candidate in fit if candidate.context.provider_key_id == made_by), fit[0])
+    return next((key for key in fit if key.context.provider_key_id == made_by), fit[0])
 
 
 def open_at_hand(admission: Admission, call: Call, kek: CachingKek) -> Secret | None:

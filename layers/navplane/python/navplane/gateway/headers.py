@@ -8,7 +8,8 @@ from urllib.parse import quote
 from navplane.crypto.api_key import UUID4
 from navplane.gateway.asgi import RawHeaders, first_of, values_of
 from navplane.gateway.authenticate import CREDENTIAL_HEADERS
-from navplane.upstream.provider import Dialect, Provider
+from navplane.model.dialect import Dialect
+from navplane.upstream.provider import Provider
 
 # RFC 9110 section 7.6.1 and RFC 9112; what a Connection header names comes on top.
 _HOP_BY_HOP = frozenset(

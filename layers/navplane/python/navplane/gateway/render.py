@@ -14,8 +14,8 @@ from navplane.errors import (
     NavPlaneError,
     RateLimited,
 )
+from navplane.model.dialect import Dialect
 from navplane.model.usage import Endpoint
-from navplane.upstream.provider import Dialect
 
 MAX_RATE_LIMIT_WAIT = 60
 MAX_DEPENDENCY_WAIT = 2

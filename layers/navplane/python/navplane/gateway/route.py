@@ -6,8 +6,9 @@ from urllib.parse import unquote_to_bytes
 
 from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
 from navplane.gateway.asgi import RawHeaders, first_of
+from navplane.model.dialect import Dialect
 from navplane.model.usage import Endpoint
-from navplane.upstream.provider import ANTHROPIC, OPENAI, PROVIDERS, Dialect, Provider
+from navplane.upstream.provider import ANTHROPIC, OPENAI, PROVIDERS, Provider
 
 # Visible ASCII without the characters that mean something to a URL parser, in segments that are not empty.
 _PLAIN_PATH = re.compile(rb"/(?:[A-Za-z0-9_.~:-]+/)*[A-Za-z0-9_.~:-]*")
@@ -70,6 +71,13 @@ def _table() -> dict[bytes, Route]:
                 # As its SDKs spell it, below the address of a resource.
                 table[f"/{provider.name}/openai/v1/{name}".encode()] = route
     return table
+
+
+def offering_of(route: Route) -> tuple[str, ...]:
+    """The providers that may serve this operation in its dialect: the one that the path names, or all that have it."""
+    if route.provider is not None:
+        return (route.provider.name,)
+    return tuple(each.name for each in PROVIDERS.values() if route.endpoint in each.paths and each.dialect is route.dialect)
 
 
 def path_of(route: Route, provider: Provider) -> str:

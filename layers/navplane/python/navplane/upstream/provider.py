@@ -5,18 +5,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from navplane.model.dialect import Dialect
 from navplane.model.policy import matches
 from navplane.model.usage import Endpoint
 
 # Marks a request to an address that somebody chose: a NavPlane that receives it refuses, so no address leads back to one.
 HOP_HEADER = b"x-navplane-hop"
-
-
-class Dialect(StrEnum):
-    """Whose error bodies, events and usage shapes a surface speaks."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
