@@ -10,6 +10,7 @@ from typing import Any
 
 from navplane import wiring
 from navplane.admin import (
+    api_keys,
     health,
     limits,
     openapi,
@@ -118,6 +119,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(kek=kek, origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
+        api_keys.router,
         provider_settings.router,
         limits.router,
         price_overrides.router,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
+    api_keys,
     health,
     limits,
     openapi,
@@ -32,7 +33,7 @@ OPERATIONS = {
 }
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 SERVED_BY = {
-    "AdminTenancyFunction": (organizations.router, openapi.router),
+    "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
     "AdminPoliciesFunction": (provider_settings.router, limits.router, price_overrides.router, providers.router),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
     "AdminAnalyticsFunction": (requests.router, usage.router),
@@ -56,6 +57,12 @@ def test_the_api_is_what_was_agreed() -> None:
         "DELETE /admin/orgs/{org_id}",
         "PUT /admin/orgs/{org_id}/enabled",
         "POST /admin/orgs/{org_id}/rotate-key",
+        "GET /admin/orgs/{org_id}/api-keys",
+        "POST /admin/orgs/{org_id}/api-keys",
+        "GET /admin/orgs/{org_id}/api-keys/{key_id}",
+        "PUT /admin/orgs/{org_id}/api-keys/{key_id}",
+        "DELETE /admin/orgs/{org_id}/api-keys/{key_id}",
+        "POST /admin/orgs/{org_id}/api-keys/{key_id}/rotate",
         "GET /admin/orgs/{org_id}/provider-keys",
         "POST /admin/orgs/{org_id}/provider-keys",
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
@@ -110,7 +117,7 @@ def test_no_answer_has_a_field_that_could_hold_a_secret_but_the_one_that_shows_a
         for field in schema.get("properties", {})
         if re.search("api_key$|secret|sealed|digest|token$|password", field)
     }
-    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key"}
+    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key", "IssuedApiKey.api_key"}
 
 
 def answer_schemas() -> dict[str, Any]:

@@ -36,6 +36,7 @@ TABLES = [
     Table(name="organizations", key="id", touched="name", admin="SIU", reader="S"),
     Table(name="workspaces", touched="name", admin="SIU", reader="S"),
     Table(name="api_keys", touched="name", admin="SIU", reader="S"),
+    Table(name="api_key_uses", touched="last_used_at", admin="S", reader="S"),
     Table(name="provider_keys", touched="label", admin="SIU", reader="S"),
     Table(name="org_provider_settings", touched="allow_models", admin="SIU", reader="S"),
     Table(name="org_members", touched="role", admin="SIUD", reader="S"),
@@ -70,6 +71,7 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "org_id": org_id, "id": fresh, "workspace_id": ids["workspace"], "name": "k", "digest": fresh.bytes * 2,
             "key_prefix": "np_", "key_hint": "abcd",
         },
+        "api_key_uses": {"org_id": org_id, "key_id": fresh, "last_used_at": NOW},
         "provider_keys": {
             "org_id": org_id, "id": fresh, "provider": "openai", "label": str(fresh), "key_hint": "abcd", "region": "us",
             "sealed": b"sealed", "kek_id": "kek",

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from navplane.admin import (
+    api_keys,
     health,
     limits,
     organizations,
@@ -42,6 +43,7 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    api_keys.router,
     provider_keys.router,
     provider_settings.router,
     limits.router,
