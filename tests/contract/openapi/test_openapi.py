@@ -7,7 +7,20 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
-from navplane.admin import health, limits, openapi, organizations, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import (
+    api_keys,
+    health,
+    limits,
+    openapi,
+    organizations,
+    price_overrides,
+    provider_keys,
+    provider_settings,
+    providers,
+    receipts,
+    requests,
+    usage,
+)
 from navplane.admin.openapi import ROUTERS, document, rendered
 from openapi_spec_validator import validate
 
@@ -20,11 +33,12 @@ OPERATIONS = {
     for method, operation in methods.items()
 }
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
+WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
-    "AdminTenancyFunction": (organizations.router, openapi.router),
-    "AdminPoliciesFunction": (provider_settings.router, limits.router, providers.router),
+    "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
+    "AdminPoliciesFunction": (provider_settings.router, limits.router, price_overrides.router, providers.router),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, receipts.router),
 }
 
 
@@ -45,6 +59,12 @@ def test_the_api_is_what_was_agreed() -> None:
         "DELETE /admin/orgs/{org_id}",
         "PUT /admin/orgs/{org_id}/enabled",
         "POST /admin/orgs/{org_id}/rotate-key",
+        "GET /admin/orgs/{org_id}/api-keys",
+        "POST /admin/orgs/{org_id}/api-keys",
+        "GET /admin/orgs/{org_id}/api-keys/{key_id}",
+        "PUT /admin/orgs/{org_id}/api-keys/{key_id}",
+        "DELETE /admin/orgs/{org_id}/api-keys/{key_id}",
+        "POST /admin/orgs/{org_id}/api-keys/{key_id}/rotate",
         "GET /admin/orgs/{org_id}/provider-keys",
         "POST /admin/orgs/{org_id}/provider-keys",
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
@@ -55,10 +75,16 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/limits/{limit_id}",
         "PUT /admin/orgs/{org_id}/limits/{limit_id}",
         "DELETE /admin/orgs/{org_id}/limits/{limit_id}",
+        "GET /admin/orgs/{org_id}/price-overrides",
+        "POST /admin/orgs/{org_id}/price-overrides",
+        "GET /admin/orgs/{org_id}/price-overrides/{override_id}",
+        "PUT /admin/orgs/{org_id}/price-overrides/{override_id}",
+        "DELETE /admin/orgs/{org_id}/price-overrides/{override_id}",
         "GET /admin/orgs/{org_id}/requests",
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /v1/receipts/{request_id}",
     }
 
 
@@ -74,7 +100,7 @@ def test_every_operation_says_what_it_does_and_how_it_fails(name: str) -> None:
     if name in PUBLIC:
         assert "security" not in operation
         return
-    assert operation["security"] == [{"access_token": []}]
+    assert operation["security"] == [{"api_key" if name in WITH_AN_API_KEY else "access_token": []}]
     assert {"401", "403", "500", "503"} <= set(operation["responses"])
     assert ("{" not in name) or "404" in operation["responses"]
     for status, answer in operation["responses"].items():
@@ -94,7 +120,7 @@ def test_no_answer_has_a_field_that_could_hold_a_secret_but_the_one_that_shows_a
         for field in schema.get("properties", {})
         if re.search("api_key$|secret|sealed|digest|token$|password", field)
     }
-    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key"}
+    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key", "IssuedApiKey.api_key"}
 
 
 def answer_schemas() -> dict[str, Any]:

@@ -14,11 +14,15 @@ ROUTES = {
     "AdminTenancyFunction": {
         "get /admin/orgs", "post /admin/orgs", f"get {ORG}", f"put {ORG}", f"delete {ORG}",
         f"put {ORG}/enabled", f"post {ORG}/rotate-key", "get /admin/openapi.json", "any /admin/{proxy+}",
+        f"get {ORG}/api-keys", f"post {ORG}/api-keys", f"get {ORG}/api-keys/{{key_id}}", f"put {ORG}/api-keys/{{key_id}}",
+        f"delete {ORG}/api-keys/{{key_id}}", f"post {ORG}/api-keys/{{key_id}}/rotate",
     },
     "AdminPoliciesFunction": {
         "get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings",
         f"get {ORG}/limits", f"post {ORG}/limits", f"get {ORG}/limits/{{limit_id}}", f"put {ORG}/limits/{{limit_id}}",
         f"delete {ORG}/limits/{{limit_id}}",
+        f"get {ORG}/price-overrides", f"post {ORG}/price-overrides", f"get {ORG}/price-overrides/{{override_id}}",
+        f"put {ORG}/price-overrides/{{override_id}}", f"delete {ORG}/price-overrides/{{override_id}}",
     },
     "AdminProviderKeysFunction": {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",
@@ -26,6 +30,7 @@ ROUTES = {
     },
     "AdminAnalyticsFunction": {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
+        "get /v1/receipts/{request_id}",
     },
 }  # fmt: skip
 

@@ -8,13 +8,27 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from navplane.admin import health, limits, organizations, problem, provider_keys, provider_settings, providers, requests, usage
+from navplane.admin import (
+    api_keys,
+    health,
+    limits,
+    organizations,
+    price_overrides,
+    problem,
+    provider_keys,
+    provider_settings,
+    providers,
+    receipts,
+    requests,
+    usage,
+)
 from navplane.admin.app import bare
 
 router = APIRouter(tags=["description"])
 
 TITLE = "NavPlane admin API"
-DESCRIPTION = """Everything but `/health`, `/ready` and this document needs an access token of the configured OIDC issuer.
+DESCRIPTION = """Everything but `/health`, `/ready` and this document needs an access token of the configured OIDC issuer; a
+receipt needs an API key instead.
 Errors are problem documents (RFC 9457); `code` is stable. Lists are newest first, `next_cursor` is null on the last page.
 A body with a field that is not described here is refused."""
 
@@ -31,11 +45,14 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    api_keys.router,
     provider_keys.router,
     provider_settings.router,
     limits.router,
+    price_overrides.router,
     requests.router,
     usage.router,
+    receipts.router,
     providers.router,
     health.router,
     router,

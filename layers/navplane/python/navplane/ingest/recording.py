@@ -9,6 +9,7 @@ from navplane.ingest.price import price
 from navplane.model.ids import RequestId
 from navplane.model.usage import Outcome
 from navplane.model.usage_event import UsageEvent
+from navplane.store import api_key_uses
 from navplane.store.database import Database
 from navplane.store.request_logs import Standing, Unrecordable, best_of_each, record, standing
 
@@ -38,6 +39,7 @@ def record_what_can_be(database: Database, events: Sequence[UsageEvent]) -> Reco
     try:
         with database.transaction() as db:
             result = record(db, best, price=price)
+            api_key_uses.note(db, [row.request_id for row in result.rows])
     except Unrecordable as exc:
         return _record_halves(database, best, exc)
     nobodys = (event for event in best if event.request_id in result.ownerless)

@@ -87,6 +87,21 @@ def hand_over(db: Connection, *, org_id: UUID, old_key_id: UUID, new_key_id: UUI
     )
 
 
+def copy(db: Connection, *, org_id: UUID, old_key_id: UUID, new_key_id: UUID, now: datetime) -> None:
+    """While both keys are good, each has the limits of the one."""
+    db.run(
+        """
+        INSERT INTO public.limits (org_id, id, scope, scope_id, kind, amount, mode, allow_unpriced, created_at, updated_at)
+        SELECT org_id, gen_random_uuid(), scope, :new, kind, amount, mode, allow_unpriced, :now, :now
+          FROM public.limits WHERE org_id = :org_id AND scope_id = :old
+        """,
+        org_id=org_id,
+        old=old_key_id,
+        new=new_key_id,
+        now=now,
+    )
+
+
 def find(db: Connection, *, org_id: UUID, limit_id: UUID, now: datetime) -> KeptLimit | None:
     found = page(db, org_id=org_id, limit=1, after=None, now=now, limit_id=limit_id)
     return found[0] if found else None

@@ -50,6 +50,7 @@ _FACTS = {
     "request_bytes": "bigint",
     "response_bytes": "bigint",
     "client": "text",
+    "provider_cost_usd": "numeric",
 }
 _COUNTS = dict.fromkeys(Usage.__dataclass_fields__, "bigint")
 _COLUMNS = {**_FACTS, **_COUNTS}
@@ -263,6 +264,16 @@ def list_requests(db: Connection, *, org_id: UUID, limit: int, cursor: RequestId
         limit=limit,
     )
     return [_row(row) for row in rows]
+
+
+def find_request(db: Connection, *, org_id: UUID, request_id: RequestId) -> RequestRow | None:
+    columns = ", ".join((*_ROW, *_COUNTS))
+    rows = db.run(
+        f"SELECT {columns} FROM public.request_logs WHERE org_id = :org_id AND request_id = :request_id",  # noqa: S608 - as above
+        org_id=org_id,
+        request_id=request_id,
+    )
+    return _row(rows[0]) if rows else None
 
 
 def _row(values: Sequence[Any]) -> RequestRow:

@@ -18,3 +18,7 @@ def insert_default(db: Connection, *, org_id: UUID, workspace_id: UUID, region: 
         region=region.value,
         now=now,
     )
+
+
+def default_of(db: Connection, *, org_id: UUID) -> UUID:
+    return UUID(int=db.run("SELECT id FROM public.workspaces WHERE org_id = :org_id AND is_default", org_id=org_id)[0][0].int)
