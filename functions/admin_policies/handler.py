@@ -1,15 +1,23 @@
-"""Lambda: the providers, which of them and of their models an organization may use, and how much."""
+"""Lambda: the providers, which of them and of their models an organization may use, by which names, and how much."""
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import limits, price_overrides, provider_settings, providers
+from navplane.admin import limits, platform_limits, policies, price_overrides, provider_settings, providers, routes
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
 settings = AdminSettings.from_env()
 app = create(
     title="NavPlane: policies",
-    routers=(provider_settings.router, limits.router, price_overrides.router, providers.router),
+    routers=(
+        provider_settings.router,
+        policies.router,
+        routes.router,
+        limits.router,
+        platform_limits.router,
+        price_overrides.router,
+        providers.router,
+    ),
     plane=wiring.admin_plane(settings, records_users=True),
 )
 handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)

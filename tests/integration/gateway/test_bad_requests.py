@@ -229,7 +229,7 @@ def test_model_that_is_blocked(application: Application, path: str, body: bytes)
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
-@pytest.mark.parametrize("model", ["llama-9", "openai/gpt-5", "gpt", "claude"])
+@pytest.mark.parametrize("model", ["llama-9", "nobody/gpt-5", "gpt", "claude"])
 def test_model_that_nobody_serves(application: Application, path: str, model: str) -> None:
     response = application.post(path, json.dumps({"model": model}).encode())
     expect(path, response, (404, "model_not_found"), (404, "not_found_error"))

@@ -34,12 +34,13 @@ def audited(
     db: Connection,
     call: Call,
     *,
-    org_id: UUID,
+    org_id: UUID | None,
     resource: str,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the audit event of what `call` does to `resource`. `before` and `after` never hold a secret."""
+    """Write the audit event of what `call` does to `resource`. `before` and `after` never hold a secret. `org_id` is None for
+    what is the platform's."""
     event = audit.AuditEvent(
         id=new_id(),
         org_id=org_id,

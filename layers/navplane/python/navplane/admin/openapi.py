@@ -13,6 +13,8 @@ from navplane.admin import (
     health,
     limits,
     organizations,
+    platform_limits,
+    policies,
     price_overrides,
     problem,
     provider_keys,
@@ -20,6 +22,7 @@ from navplane.admin import (
     providers,
     receipts,
     requests,
+    routes,
     usage,
 )
 from navplane.admin.app import bare
@@ -48,7 +51,10 @@ ROUTERS = (
     api_keys.router,
     provider_keys.router,
     provider_settings.router,
+    policies.router,
+    routes.router,
     limits.router,
+    platform_limits.router,
     price_overrides.router,
     requests.router,
     usage.router,

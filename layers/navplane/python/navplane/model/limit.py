@@ -9,6 +9,8 @@ from enum import StrEnum
 from uuid import UUID
 
 NANO_USD = 10**9
+# Whose id the limits of the platform bear, in counters, too.
+PLATFORM_ID = UUID(int=0)
 # What a model may write where nothing says how much, and no strict limit asks.
 USUAL_OUTPUT_TOKENS = 4096
 # The most that one request is counted with: a counter must never overflow, whatever a body claims.

@@ -12,6 +12,13 @@ from navplane.model.policy import covers, matches
 
 MAX_TARGETS = 20
 MAX_STEPS = 5
+# The request headers that conditions may look at. None of them ever holds a credential.
+HEADERS = frozenset(
+    {"anthropic-beta", "anthropic-version", "http-referer", "openai-beta", "user-agent", "x-app", "x-title"}
+    | {"x-stainless-lang", "x-stainless-package-version", "x-stainless-retry-count"}
+)
+TAG = "[a-z0-9][a-z0-9_.-]{0,63}"
+ATTRIBUTE = f"^(header\\.({'|'.join(sorted(HEADERS))})|tag\\.{TAG})$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

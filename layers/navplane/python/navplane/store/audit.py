@@ -16,7 +16,7 @@ class AuditEvent:
     (`organization/<id>`). `before` and `after` hold what changed, never a secret."""
 
     id: UUID
-    org_id: UUID
+    org_id: UUID | None
     actor: str
     action: str
     resource: str

@@ -82,6 +82,13 @@ def hand_over(db: Connection, *, org_id: UUID, old_key_id: UUID, new_key_id: UUI
     )
 
 
+def copy(db: Connection, *, org_id: UUID, old_key_id: UUID, new_key_id: UUID, policy_id: UUID) -> None:
+    """A key whose successor works beside it for a while has the policy that it leaves."""
+    kept = of_scope(db, org_id=org_id, scope_id=old_key_id)
+    if kept is not None:
+        save(db, kept.policy, org_id=org_id, scope=PolicyScope.KEY, scope_id=new_key_id, policy_id=policy_id)
+
+
 def of_scope(db: Connection, *, org_id: UUID, scope_id: UUID) -> KeptPolicy | None:
     rows = db.run(
         f"SELECT {COLUMNS} FROM public.policies WHERE org_id = :org_id AND scope_id = :scope_id",  # noqa: S608 - our columns

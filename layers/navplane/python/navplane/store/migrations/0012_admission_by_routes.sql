@@ -265,7 +265,11 @@ DECLARE
     first    public.provider_keys;
     worst    record;
     counted  record;
+    durable  text := current_setting('synchronous_commit');
 BEGIN
+    -- Nobody waits for the disk but where a strict budget must outlive a crash: until some tenths of a second before one, what
+    -- else was reserved is there again, and its usage events make their rows in any case.
+    PERFORM set_config('synchronous_commit', 'off', true);
     SELECT * INTO caller FROM public.gate_caller(ask_digest, ask_now);
     caller_org_id := caller.org_id;
     caller_workspace_id := caller.workspace_id;
@@ -303,6 +307,9 @@ BEGIN
     );
     limits := ARRAY(SELECT l FROM public.gate_limits(caller.org_id, scopes) AS l);
     needs := public.gate_needs(limits);
+    IF needs.a_bound THEN
+        PERFORM set_config('synchronous_commit', durable, true);
+    END IF;
     targets := public.gate_judge(
         taken.targets, levels, ARRAY(SELECT k.provider FROM unnest(keys) AS k),
         ROW(ask_tokens, ask_nano_usd, ask_input_tokens, ask_output_tokens, ask_contexts), needs,
@@ -363,6 +370,15 @@ BEGIN
           JOIN unnest(keys) WITH ORDINALITY AS k ON k.provider = t.provider
          WHERE t.refused IS NULL
          ORDER BY t.ordinality, k.ordinality;
+END $$;
+
+-- As in 0006_limits.sql, but that nobody waits for the disk: what is lost with it is made good by finalize or the reaper.
+CREATE OR REPLACE FUNCTION public.gate_settle(settled_request_id uuid, settled_tokens bigint, settled_nano_usd bigint, at_time timestamptz)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM public.gate_move(ARRAY[settled_request_id], ARRAY[settled_tokens], ARRAY[settled_nano_usd],
+                             ARRAY['reserved'], 'settled', at_time);
 END $$;
 
 -- For the proxies of the release before, which know no routes and can't put another model into a body. What they call by
