@@ -36,6 +36,7 @@ from navplane.gateway.multipart import read_form
 from navplane.gateway.relay import relay
 from navplane.gateway.reply import Reply
 from navplane.gateway.route import check_query, find_route, guess_dialect
+from navplane.gateway.units import units_of
 from navplane.gateway.watch import OpenCalls, Watch
 from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
@@ -165,6 +166,7 @@ class Gateway:
         request = await self._understand(call, body)
         call.request_bytes, call.stream = len(body), request.stream
         call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
+        call.units = units_of(route.endpoint, request)
         call.continues = request.text_of("previous_response_id")
         self._name(call, request.model)
         return body, request

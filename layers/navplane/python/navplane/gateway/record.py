@@ -1,6 +1,7 @@
 """The end of every request: its usage event and its one log line."""
 
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -98,7 +99,10 @@ def _measured(call: Call, reading: Reading | None) -> tuple[Usage, UsageQuality]
     if not call.written or call.route.endpoint in UNBILLED:
         return Usage(), UsageQuality.EXACT
     # The bytes of a recording or a picture are no measure of its tokens.
-    return measure(reading, request_bytes=0 if call.route.takes_form else call.request_bytes)
+    usage, quality = measure(reading, request_bytes=0 if call.route.takes_form else call.request_bytes)
+    if quality is UsageQuality.EXACT or usage.audio_seconds:
+        return usage, quality
+    return replace(usage, characters=call.units.characters, images=call.units.images), quality
 
 
 def _reported_cost(call: Call, reading: Reading | None) -> Decimal | None:
