@@ -10,6 +10,7 @@ from pydantic import Field
 from navplane.admin.access import Permission, require
 from navplane.admin.fields import View
 from navplane.admin.plane import ThePlane
+from navplane.admin.problem import responses
 from navplane.store import model_prices
 from navplane.store.model_prices import LoadedPrice
 
@@ -36,7 +37,10 @@ class ModelPricePage(View):
 
 
 @router.get(
-    "/admin/model-prices", summary="List the models with a known price", dependencies=[require(Permission.MODEL_PRICE_LIST)]
+    "/admin/model-prices",
+    summary="List the models with a known price",
+    responses=responses(422),
+    dependencies=[require(Permission.MODEL_PRICE_LIST)],
 )
 def list_model_prices(plane: ThePlane, provider: Annotated[str | None, Query(max_length=40)] = None) -> ModelPricePage:
     """Ceilings, by which a budget is reserved. What a request cost, to the tier and the kind of token, is in its row."""

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from pg8000.exceptions import DatabaseError
-
 from navplane.gate.gate import Gate
 from navplane.ingest.price import price
 from navplane.ingest.recording import tell_gate
 from navplane.model.ids import RequestId, smallest_id_of, time_of
 from navplane.model.ledger_job import LedgerJob, LedgerJobKind, Step
 from navplane.store import ledger_jobs, rollups
-from navplane.store.database import Connection, Database, sqlstate
+from navplane.store.database import Connection, Database
 from navplane.store.repricing import reprice, rows_between
-from navplane.store.request_logs import standing
+from navplane.store.request_logs import Unrecordable, standing
 from navplane.telemetry import logger
 
 ROWS_A_STEP = 500
@@ -52,10 +50,9 @@ class LedgerJobs:
                     return False
                 step, touched = STEPS[job.kind](db, job, self.rows_a_step)
                 ledger_jobs.note(db, job, step)
-        except DatabaseError as exc:
-            if job is None:
-                raise
-            self._give_up(job, failure=f"SQLSTATE {sqlstate(exc)}", now=now)
+        except Unrecordable as exc:
+            assert job is not None
+            self._give_up(job, failure=str(exc), now=now)
             return True
         self._tell(touched, now)
         with self.database.transaction() as db:

@@ -13,6 +13,7 @@ from navplane.model.usage import Endpoint, Outcome, PriceQuality, Usage, UsageQu
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection
 from navplane.store.ledger import AGREED, ENTER
+from navplane.store.request_logs import data_errors_told
 from navplane.store.rollups import MOVES, add_up
 
 _COUNTS = tuple(Usage.__dataclass_fields__)
@@ -74,9 +75,11 @@ def rows_between(db: Connection, *, org_id: UUID, after: RequestId, beyond: Requ
 
 def reprice(db: Connection, priced: Sequence[tuple[PricedRow, Price]]) -> dict[RequestId, Decimal]:
     """By how much each row that costs something else now changed, in USD; an agreed price goes before the offered one, as in
-    recording. The rest stays as it is, by what priced it."""
+    recording. The rest stays as it is, by what priced it. Raise Unrecordable, with the transaction aborted, for a cost that no
+    column holds."""
     offers = [_offer(row, price) for row, price in priced]
-    return {row[0]: row[1] for row in db.run(_REPRICE, offers=json.dumps(offers, default=str))}
+    with data_errors_told():
+        return {row[0]: row[1] for row in db.run(_REPRICE, offers=json.dumps(offers, default=str))}
 
 
 def _offer(row: PricedRow, price: Price) -> dict[str, Any]:
