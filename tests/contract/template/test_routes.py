@@ -31,6 +31,7 @@ ROUTES = {
     },
     "AdminAnalyticsFunction": {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
+        "get /v1/receipts/{request_id}",
     },
 }  # fmt: skip
 
