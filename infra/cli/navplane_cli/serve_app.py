@@ -12,7 +12,9 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     openapi,
     organizations,
     price_overrides,
@@ -124,6 +126,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         provider_settings.router,
         limits.router,
         price_overrides.router,
+        ledger_jobs.router,
+        model_prices.router,
         providers.router,
         provider_keys.router,
         health.router,

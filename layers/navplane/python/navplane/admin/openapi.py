@@ -11,7 +11,9 @@ from fastapi.responses import Response
 from navplane.admin import (
     api_keys,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     organizations,
     price_overrides,
     problem,
@@ -50,6 +52,8 @@ ROUTERS = (
     provider_settings.router,
     limits.router,
     price_overrides.router,
+    ledger_jobs.router,
+    model_prices.router,
     requests.router,
     usage.router,
     receipts.router,
