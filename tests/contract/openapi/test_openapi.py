@@ -9,6 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
+    audit,
     health,
     limits,
     openapi,
@@ -35,7 +36,7 @@ SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
     "AdminPoliciesFunction": (provider_settings.router, limits.router, providers.router),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router),
 }
 
 
@@ -76,6 +77,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/audit",
+        "GET /admin/orgs/{org_id}/audit/export",
+        "GET /admin/audit/recent",
+        "GET /admin/audit/keys",
+        "GET /admin/audit/export",
     }
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from navplane.admin import (
     api_keys,
+    audit,
     health,
     limits,
     organizations,
@@ -48,6 +49,7 @@ ROUTERS = (
     limits.router,
     requests.router,
     usage.router,
+    audit.router,
     providers.router,
     health.router,
     router,
