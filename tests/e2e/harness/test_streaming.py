@@ -84,7 +84,7 @@ def test_function_is_not_told_that_its_client_left() -> None:
 def test_answer_over_the_limit_is_refused_early_and_the_function_lives_on() -> None:
     async def scenario() -> None:
         # 200 MB take a busy machine a while.
-        async with small_cloud(stream_seconds=120) as cloud:
+        async with small_cloud(stream_seconds=40) as cloud:
             async with cloud.client.stream("GET", cloud.function_url + "/x") as response:
                 talk = await cloud.sink.next()
                 pid = (await talk.hear())["pid"]
