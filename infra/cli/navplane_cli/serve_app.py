@@ -20,6 +20,7 @@ from navplane.admin import (
     provider_keys,
     provider_settings,
     providers,
+    receipts,
     requests,
     usage,
 )
@@ -47,10 +48,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The routes of the AdminApi in template.yaml; every other path is the gateway's. Requests, usage and audit are read under the
-# role that only reads, as their function does.
+# The routes of the AdminApi in template.yaml; every other path is the gateway's. What only reads is served under the role that
+# only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
-ANALYTICS = re.compile(r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/audit/[a-z]+")
+ANALYTICS = re.compile(
+    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/audit/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = _plane(settings, "navplane_reader", records_users=False)
-    return create(title=openapi.TITLE, routers=(requests.router, usage.router, audit.router), plane=plane)
+    return create(title=openapi.TITLE, routers=(requests.router, usage.router, audit.router, receipts.router), plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:

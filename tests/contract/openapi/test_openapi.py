@@ -18,6 +18,7 @@ from navplane.admin import (
     provider_keys,
     provider_settings,
     providers,
+    receipts,
     requests,
     usage,
 )
@@ -33,11 +34,12 @@ OPERATIONS = {
     for method, operation in methods.items()
 }
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
+WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
     "AdminPoliciesFunction": (provider_settings.router, limits.router, price_overrides.router, providers.router),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
 }
 
 
@@ -88,6 +90,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/audit/recent",
         "GET /admin/audit/keys",
         "GET /admin/audit/export",
+        "GET /v1/receipts/{request_id}",
     }
 
 
@@ -103,7 +106,7 @@ def test_every_operation_says_what_it_does_and_how_it_fails(name: str) -> None:
     if name in PUBLIC:
         assert "security" not in operation
         return
-    assert operation["security"] == [{"access_token": []}]
+    assert operation["security"] == [{"api_key" if name in WITH_AN_API_KEY else "access_token": []}]
     assert {"401", "403", "500", "503"} <= set(operation["responses"])
     assert ("{" not in name) or "404" in operation["responses"]
     for status, answer in operation["responses"].items():

@@ -32,6 +32,7 @@ ROUTES = {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
         f"get {ORG}/audit", f"get {ORG}/audit/export", "get /admin/audit/recent", "get /admin/audit/keys",
         "get /admin/audit/export",
+        "get /v1/receipts/{request_id}",
     },
 }  # fmt: skip
 

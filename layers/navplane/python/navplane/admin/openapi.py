@@ -19,6 +19,7 @@ from navplane.admin import (
     provider_keys,
     provider_settings,
     providers,
+    receipts,
     requests,
     usage,
 )
@@ -27,7 +28,8 @@ from navplane.admin.app import bare
 router = APIRouter(tags=["description"])
 
 TITLE = "NavPlane admin API"
-DESCRIPTION = """Everything but `/health`, `/ready` and this document needs an access token of the configured OIDC issuer.
+DESCRIPTION = """Everything but `/health`, `/ready` and this document needs an access token of the configured OIDC issuer; a
+receipt needs an API key instead.
 Errors are problem documents (RFC 9457); `code` is stable. Lists are newest first, `next_cursor` is null on the last page.
 A body with a field that is not described here is refused."""
 
@@ -52,6 +54,7 @@ ROUTERS = (
     requests.router,
     usage.router,
     audit.router,
+    receipts.router,
     providers.router,
     health.router,
     router,

@@ -266,6 +266,16 @@ def list_requests(db: Connection, *, org_id: UUID, limit: int, cursor: RequestId
     return [_row(row) for row in rows]
 
 
+def find_request(db: Connection, *, org_id: UUID, request_id: RequestId) -> RequestRow | None:
+    columns = ", ".join((*_ROW, *_COUNTS))
+    rows = db.run(
+        f"SELECT {columns} FROM public.request_logs WHERE org_id = :org_id AND request_id = :request_id",  # noqa: S608 - as above
+        org_id=org_id,
+        request_id=request_id,
+    )
+    return _row(rows[0]) if rows else None
+
+
 def _row(values: Sequence[Any]) -> RequestRow:
     fields = dict(zip(_ROW, values, strict=False))
     fields["outcome"] = Outcome(fields["outcome"])
