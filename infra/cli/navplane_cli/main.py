@@ -16,6 +16,8 @@ COMMANDS = {
     "serve": "navplane_cli.serve:serve",
     "ledger": "navplane_cli.ledger:app",
     "audit": "navplane_cli.audit:app",
+    "prices": "navplane_cli.prices:app",
+    "jobs": "navplane_cli.jobs:app",
 }
 
 
