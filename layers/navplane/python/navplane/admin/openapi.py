@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from navplane.admin import (
     api_keys,
+    audit,
     health,
     ledger_jobs,
     limits,
@@ -56,6 +57,7 @@ ROUTERS = (
     model_prices.router,
     requests.router,
     usage.router,
+    audit.router,
     receipts.router,
     providers.router,
     health.router,
