@@ -9,8 +9,11 @@ import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
+    audit,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     openapi,
     organizations,
     price_overrides,
@@ -36,9 +39,16 @@ PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.jso
 WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
-    "AdminPoliciesFunction": (provider_settings.router, limits.router, price_overrides.router, providers.router),
+    "AdminPoliciesFunction": (
+        provider_settings.router,
+        limits.router,
+        price_overrides.router,
+        ledger_jobs.router,
+        model_prices.router,
+        providers.router,
+    ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, receipts.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
 }
 
 
@@ -75,6 +85,10 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/limits/{limit_id}",
         "PUT /admin/orgs/{org_id}/limits/{limit_id}",
         "DELETE /admin/orgs/{org_id}/limits/{limit_id}",
+        "GET /admin/model-prices",
+        "GET /admin/orgs/{org_id}/ledger-jobs",
+        "POST /admin/orgs/{org_id}/ledger-jobs",
+        "GET /admin/orgs/{org_id}/ledger-jobs/{job_id}",
         "GET /admin/orgs/{org_id}/price-overrides",
         "POST /admin/orgs/{org_id}/price-overrides",
         "GET /admin/orgs/{org_id}/price-overrides/{override_id}",
@@ -84,6 +98,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/audit",
+        "GET /admin/orgs/{org_id}/audit/export",
+        "GET /admin/audit/recent",
+        "GET /admin/audit/keys",
+        "GET /admin/audit/export",
         "GET /v1/receipts/{request_id}",
     }
 
