@@ -2,7 +2,17 @@
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import limits, platform_limits, policies, price_overrides, provider_settings, providers, routes
+from navplane.admin import (
+    ledger_jobs,
+    limits,
+    model_prices,
+    platform_limits,
+    policies,
+    price_overrides,
+    provider_settings,
+    providers,
+    routes,
+)
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
@@ -16,6 +26,8 @@ app = create(
         limits.router,
         platform_limits.router,
         price_overrides.router,
+        ledger_jobs.router,
+        model_prices.router,
         providers.router,
     ),
     plane=wiring.admin_plane(settings, records_users=True),

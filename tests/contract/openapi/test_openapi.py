@@ -9,8 +9,11 @@ import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
+    audit,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     openapi,
     organizations,
     platform_limits,
@@ -46,10 +49,12 @@ SERVED_BY = {
         limits.router,
         platform_limits.router,
         price_overrides.router,
+        ledger_jobs.router,
+        model_prices.router,
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, receipts.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
 }
 
 
@@ -100,6 +105,10 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/limits/{limit_id}",
         "PUT /admin/orgs/{org_id}/limits/{limit_id}",
         "DELETE /admin/orgs/{org_id}/limits/{limit_id}",
+        "GET /admin/model-prices",
+        "GET /admin/orgs/{org_id}/ledger-jobs",
+        "POST /admin/orgs/{org_id}/ledger-jobs",
+        "GET /admin/orgs/{org_id}/ledger-jobs/{job_id}",
         "GET /admin/orgs/{org_id}/price-overrides",
         "POST /admin/orgs/{org_id}/price-overrides",
         "GET /admin/orgs/{org_id}/price-overrides/{override_id}",
@@ -109,6 +118,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/audit",
+        "GET /admin/orgs/{org_id}/audit/export",
+        "GET /admin/audit/recent",
+        "GET /admin/audit/keys",
+        "GET /admin/audit/export",
         "GET /v1/receipts/{request_id}",
     }
 

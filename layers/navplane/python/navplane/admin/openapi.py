@@ -10,8 +10,11 @@ from fastapi.responses import Response
 
 from navplane.admin import (
     api_keys,
+    audit,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     organizations,
     platform_limits,
     policies,
@@ -56,8 +59,11 @@ ROUTERS = (
     limits.router,
     platform_limits.router,
     price_overrides.router,
+    ledger_jobs.router,
+    model_prices.router,
     requests.router,
     usage.router,
+    audit.router,
     receipts.router,
     providers.router,
     health.router,

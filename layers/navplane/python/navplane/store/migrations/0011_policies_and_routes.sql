@@ -89,6 +89,3 @@ ALTER TABLE public.limits VALIDATE CONSTRAINT limits_scope_check;
 ALTER TABLE public.limit_counters DROP CONSTRAINT limit_counters_scope_id_kind_window_name_key;
 ALTER TABLE public.limit_counters
     ADD CONSTRAINT limit_counters_one_per_window UNIQUE NULLS NOT DISTINCT (scope_id, kind, window_name, org_id);
-
--- What a platform admin changes belongs to no organization, and so does its audit event.
-CREATE POLICY platform_change ON public.audit_events FOR INSERT TO navplane_admin WITH CHECK (org_id IS NULL);
