@@ -35,7 +35,8 @@ from navplane.admin.readiness import Readiness, database_probe, kek_probe
 from navplane.config import AdminSettings
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
+from navplane.gateway.app import Gateway
+from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
 from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
 from navplane.ingest.reap import Reaper
