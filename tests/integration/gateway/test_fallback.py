@@ -28,7 +28,7 @@ EVENTS = {
            b"data: [DONE]\n\n"],
     MESSAGES: [
         b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":3,"output_tokens":1}}}\n\n',
-        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}\n\n',
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{},"usage":{"output_tokens":2}}\n\n',
         b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
     ],
 }  # fmt: skip
