@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": "navplane_cli.serve:serve",
     "ledger": "navplane_cli.ledger:app",
     "audit": "navplane_cli.audit:app",
+    "keys": "navplane_cli.keys:app",
     "prices": "navplane_cli.prices:app",
     "jobs": "navplane_cli.jobs:app",
 }
