@@ -13,6 +13,7 @@ from navplane.admin import (
     limits,
     openapi,
     organizations,
+    price_overrides,
     provider_keys,
     provider_settings,
     providers,
@@ -33,7 +34,7 @@ OPERATIONS = {
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
-    "AdminPoliciesFunction": (provider_settings.router, limits.router, providers.router),
+    "AdminPoliciesFunction": (provider_settings.router, limits.router, price_overrides.router, providers.router),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
     "AdminAnalyticsFunction": (requests.router, usage.router),
 }
@@ -72,6 +73,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/limits/{limit_id}",
         "PUT /admin/orgs/{org_id}/limits/{limit_id}",
         "DELETE /admin/orgs/{org_id}/limits/{limit_id}",
+        "GET /admin/orgs/{org_id}/price-overrides",
+        "POST /admin/orgs/{org_id}/price-overrides",
+        "GET /admin/orgs/{org_id}/price-overrides/{override_id}",
+        "PUT /admin/orgs/{org_id}/price-overrides/{override_id}",
+        "DELETE /admin/orgs/{org_id}/price-overrides/{override_id}",
         "GET /admin/orgs/{org_id}/requests",
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",

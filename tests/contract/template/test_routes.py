@@ -21,6 +21,8 @@ ROUTES = {
         "get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings",
         f"get {ORG}/limits", f"post {ORG}/limits", f"get {ORG}/limits/{{limit_id}}", f"put {ORG}/limits/{{limit_id}}",
         f"delete {ORG}/limits/{{limit_id}}",
+        f"get {ORG}/price-overrides", f"post {ORG}/price-overrides", f"get {ORG}/price-overrides/{{override_id}}",
+        f"put {ORG}/price-overrides/{{override_id}}", f"delete {ORG}/price-overrides/{{override_id}}",
     },
     "AdminProviderKeysFunction": {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,8 @@ from tests.support.gate_seed_postgres import NOW
 from tests.support.postgres import TestDatabase
 
 OWN, OTHER, NONE, MALFORMED = "own", "other", "none", "malformed"
+# A price that is in force can't be deleted.
+LATER = datetime(2126, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ TABLES = [
     Table(name="request_logs", touched="status", admin="S", reader="S"),
     Table(name="audit_events", touched="action", admin="SI", reader="S"),
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
-    Table(name="price_overrides", touched="effective_to", admin="SIU", reader="S"),
+    Table(name="price_overrides", touched="effective_to", admin="SIUD", reader="S"),
     Table(name="ledger_entries", touched="kind", admin="S", reader="S"),
     Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
     Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
@@ -86,7 +89,7 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "audit_events": {"id": fresh, "org_id": org_id, "actor": "a", "action": "b", "resource": "c", "occurred_at": NOW},
         "outbox": {"id": fresh, "org_id": org_id, "aggregate": "organization", "aggregate_id": org_id},
         "price_overrides": {
-            "org_id": org_id, "id": fresh, "provider": "openai", "model": str(fresh), "effective_from": NOW, "input_usd": 1,
+            "org_id": org_id, "id": fresh, "provider": "openai", "model": str(fresh), "effective_from": LATER, "input_usd": 1,
             "output_usd": 1,
         },
         "ledger_entries": {

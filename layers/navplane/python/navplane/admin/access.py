@@ -41,6 +41,10 @@ class Permission(StrEnum):
     LIMIT_CREATE = "limit:create"
     LIMIT_UPDATE = "limit:update"
     LIMIT_DELETE = "limit:delete"
+    PRICE_OVERRIDE_LIST = "price_override:list"
+    PRICE_OVERRIDE_CREATE = "price_override:create"
+    PRICE_OVERRIDE_UPDATE = "price_override:update"
+    PRICE_OVERRIDE_DELETE = "price_override:delete"
     REQUEST_LIST = "request:list"
     USAGE_READ = "usage:read"
 

@@ -1,8 +1,10 @@
 """What a request costs, and by whose word."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from uuid import UUID
 
 from navplane.model.usage import PriceQuality
 
@@ -32,3 +34,32 @@ UNPRICED = Price(cost_usd=None, quality=PriceQuality.UNPRICED, source=PriceSourc
 NOTHING_TO_PAY = Price(
     cost_usd=Decimal(0), quality=PriceQuality.PRICED, source=PriceSource.NONE, version="none", negotiable=False
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedRates:
+    """USD per token, per web search and per request. None: what the kind of token costs that it is a part of."""
+
+    input_usd: Decimal
+    output_usd: Decimal
+    cached_input_usd: Decimal | None = None
+    cache_write_5m_usd: Decimal | None = None
+    cache_write_1h_usd: Decimal | None = None
+    audio_input_usd: Decimal | None = None
+    audio_output_usd: Decimal | None = None
+    web_search_usd: Decimal = Decimal(0)
+    request_usd: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceOverride:
+    """What an organization has agreed: for requests from `effective_from` on and before `effective_to`, if it has an end.
+    `model` is the name that answered, or the one that was asked for."""
+
+    id: UUID
+    provider: str
+    model: str
+    effective_from: datetime
+    effective_to: datetime | None
+    rates: AgreedRates
+    created_at: datetime

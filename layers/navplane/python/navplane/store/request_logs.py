@@ -50,6 +50,7 @@ _FACTS = {
     "request_bytes": "bigint",
     "response_bytes": "bigint",
     "client": "text",
+    "provider_cost_usd": "numeric",
 }
 _COUNTS = dict.fromkeys(Usage.__dataclass_fields__, "bigint")
 _COLUMNS = {**_FACTS, **_COUNTS}
