@@ -17,6 +17,7 @@ VALUES = LocalValues(
     demo_upstream_url="http://127.0.0.1:2",
     kek_provider="local",
     api_key_prefixes="np_",
+    admin_calls_per_minute=100,
     overrides={"openai": "http://127.0.0.1:3"},
     passwords={f"navplane_{role}": f"{role}-password" for role in ("owner", "admin", "reader", "writer", "gate")},
     kek="the-kek",

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
+
+from navplane.admin import idempotency
 from navplane.admin.access import Call
-from navplane.errors import NotFound
+from navplane.admin.edge import version_of
+from navplane.errors import NotFound, PreconditionFailed
 from navplane.model.ids import new_id
 from navplane.model.tenancy import Organization
 from navplane.store import audit, organizations, outbox
@@ -30,6 +34,16 @@ def found(db: Connection, *, org_id: UUID) -> Organization:
     return organization
 
 
+def expected(call: Call, shown: BaseModel) -> None:
+    """`shown` is what a GET would answer now, with its row held. Raise PreconditionFailed when the caller's `If-Match` is of
+    another version: somebody changed it meanwhile."""
+    if call.if_match is None or call.if_match.strip() == "*":
+        return
+    current = version_of(shown.model_dump(mode="json"))
+    if current not in {one.strip() for one in call.if_match.split(",")}:
+        raise PreconditionFailed("It was changed meanwhile. Read it again, and send the change with its new ETag.")
+
+
 def audited(
     db: Connection,
     call: Call,
@@ -39,7 +53,9 @@ def audited(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the audit event of what `call` does to `resource`. `before` and `after` never hold a secret."""
+    """Write the audit event of what `call` does to `resource`. `before` and `after` never hold a secret. Raise Conflict when
+    the call carries an idempotency key that a later try has taken over."""
+    idempotency.mark(db, call.ticket, resource=resource)
     event = audit.AuditEvent(
         id=new_id(),
         org_id=org_id,

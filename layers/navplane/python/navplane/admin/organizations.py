@@ -131,6 +131,7 @@ def update_organization(
     """What is absent stays as it is."""
     with plane.database.transaction(org_id=org_id) as db:
         before = change.held(db, org_id=org_id)
+        change.expected(call, _view(before))
         after = organizations.update(
             db,
             org_id=org_id,
