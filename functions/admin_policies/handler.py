@@ -2,14 +2,21 @@
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import limits, price_overrides, provider_settings, providers
+from navplane.admin import ledger_jobs, limits, model_prices, price_overrides, provider_settings, providers
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
 settings = AdminSettings.from_env()
 app = create(
     title="NavPlane: policies",
-    routers=(provider_settings.router, limits.router, price_overrides.router, providers.router),
+    routers=(
+        provider_settings.router,
+        limits.router,
+        price_overrides.router,
+        ledger_jobs.router,
+        model_prices.router,
+        providers.router,
+    ),
     plane=wiring.admin_plane(settings, records_users=True),
 )
 handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)

@@ -16,6 +16,8 @@ from navplane.queue import fallback
 from navplane.queue.postgres import PostgresRequestLog
 from navplane.queue.sqs import SqsRequestLog
 
+from navplane_cli.admin_api import AdminApi
+from navplane_cli.jobs import AsJson, Every, Org, start
 from navplane_cli.serve_settings import RoleSettings
 
 app = typer.Typer(help="Usage events and the rows made of them.", no_args_is_help=True, add_completion=False)
@@ -39,6 +41,21 @@ def replay(
     with _opened(file) as lines:
         count = republish(_sender(), lines)
     print(json.dumps({"replayed": count}) if as_json else f"{count} usage events are on their way again.")
+
+
+@app.command("rebuild-rollups")
+def rebuild_rollups(
+    since: Annotated[str, typer.Option("--from", help="From this UTC day on, such as 2026-11-01T00:00:00Z.")],
+    until: Annotated[str | None, typer.Option("--to", help="Days that begin before this moment; absent: now.")] = None,
+    org: Org = None,
+    every: Every = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is done, and show how far it is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the sums by hour and day anew from the requests, a day at a time; the sums of dropped months stay as they are."""
+    api = AdminApi.from_env()
+    body = {"kind": "rebuild_rollups", "start": since, "end": until}
+    start(api, api.organizations(org, every=every), body, wait=wait, as_json=as_json)
 
 
 def republish(send: Callable[[UsageEvent], None], lines: IO[str]) -> int:

@@ -15,6 +15,8 @@ COMMANDS = {
     "demo": "navplane_cli.demo:demo",
     "serve": "navplane_cli.serve:serve",
     "ledger": "navplane_cli.ledger:app",
+    "prices": "navplane_cli.prices:app",
+    "jobs": "navplane_cli.jobs:app",
 }
 
 

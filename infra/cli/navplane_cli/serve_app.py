@@ -12,13 +12,16 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     openapi,
     organizations,
     price_overrides,
     provider_keys,
     provider_settings,
     providers,
+    receipts,
     requests,
     usage,
 )
@@ -45,10 +48,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The routes of the AdminApi in template.yaml; every other path is the gateway's. Requests and usage are read under the role
-# that only reads, as their function does.
+# The routes of the AdminApi in template.yaml; every other path is the gateway's. Requests, usage and receipts are read under
+# the role that only reads, as their function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
-ANALYTICS = re.compile(r"/admin/orgs/[^/]+/(requests|usage/[a-z]+)")
+ANALYTICS = re.compile(r"/admin/orgs/[^/]+/(requests|usage/[a-z]+)|/v1/receipts/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         provider_settings.router,
         limits.router,
         price_overrides.router,
+        ledger_jobs.router,
+        model_prices.router,
         providers.router,
         provider_keys.router,
         health.router,
@@ -137,7 +142,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = _plane(settings, "navplane_reader", records_users=False)
-    return create(title=openapi.TITLE, routers=(requests.router, usage.router), plane=plane)
+    return create(title=openapi.TITLE, routers=(requests.router, usage.router, receipts.router), plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:

@@ -10,13 +10,16 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     openapi,
     organizations,
     price_overrides,
     provider_keys,
     provider_settings,
     providers,
+    receipts,
     requests,
     usage,
 )
@@ -32,11 +35,19 @@ OPERATIONS = {
     for method, operation in methods.items()
 }
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
+WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
-    "AdminPoliciesFunction": (provider_settings.router, limits.router, price_overrides.router, providers.router),
+    "AdminPoliciesFunction": (
+        provider_settings.router,
+        limits.router,
+        price_overrides.router,
+        ledger_jobs.router,
+        model_prices.router,
+        providers.router,
+    ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, receipts.router),
 }
 
 
@@ -73,6 +84,10 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/limits/{limit_id}",
         "PUT /admin/orgs/{org_id}/limits/{limit_id}",
         "DELETE /admin/orgs/{org_id}/limits/{limit_id}",
+        "GET /admin/model-prices",
+        "GET /admin/orgs/{org_id}/ledger-jobs",
+        "POST /admin/orgs/{org_id}/ledger-jobs",
+        "GET /admin/orgs/{org_id}/ledger-jobs/{job_id}",
         "GET /admin/orgs/{org_id}/price-overrides",
         "POST /admin/orgs/{org_id}/price-overrides",
         "GET /admin/orgs/{org_id}/price-overrides/{override_id}",
@@ -82,6 +97,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /v1/receipts/{request_id}",
     }
 
 
@@ -97,7 +113,7 @@ def test_every_operation_says_what_it_does_and_how_it_fails(name: str) -> None:
     if name in PUBLIC:
         assert "security" not in operation
         return
-    assert operation["security"] == [{"access_token": []}]
+    assert operation["security"] == [{"api_key" if name in WITH_AN_API_KEY else "access_token": []}]
     assert {"401", "403", "500", "503"} <= set(operation["responses"])
     assert ("{" not in name) or "404" in operation["responses"]
     for status, answer in operation["responses"].items():

@@ -21,6 +21,7 @@ ROUTES = {
         "get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings",
         f"get {ORG}/limits", f"post {ORG}/limits", f"get {ORG}/limits/{{limit_id}}", f"put {ORG}/limits/{{limit_id}}",
         f"delete {ORG}/limits/{{limit_id}}",
+        "get /admin/model-prices", f"get {ORG}/ledger-jobs", f"post {ORG}/ledger-jobs", f"get {ORG}/ledger-jobs/{{job_id}}",
         f"get {ORG}/price-overrides", f"post {ORG}/price-overrides", f"get {ORG}/price-overrides/{{override_id}}",
         f"put {ORG}/price-overrides/{{override_id}}", f"delete {ORG}/price-overrides/{{override_id}}",
     },
@@ -30,6 +31,7 @@ ROUTES = {
     },
     "AdminAnalyticsFunction": {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
+        "get /v1/receipts/{request_id}",
     },
 }  # fmt: skip
 

@@ -98,6 +98,7 @@ def test_every_dependency_is_ready(running: Replica) -> None:
         ("/admin/orgs", 401, "application/problem+json"),
         ("/admin/nothing", 404, "application/problem+json"),
         ("/admin/orgs/x/requests", 401, "application/problem+json"),
+        ("/v1/receipts/x", 401, "application/problem+json"),
         ("/v1/nothing", 404, "application/json"),
         ("/administration", 404, "application/json"),
         ("/v1/../admin/orgs", 400, "application/json"),

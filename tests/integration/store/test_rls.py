@@ -44,6 +44,7 @@ TABLES = [
     Table(name="audit_events", touched="action", admin="SI", reader="S"),
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
     Table(name="price_overrides", touched="effective_to", admin="SIUD", reader="S"),
+    Table(name="ledger_jobs", touched="state", admin="SI", reader="S"),
     Table(name="ledger_entries", touched="kind", admin="S", reader="S"),
     Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
     Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
@@ -91,6 +92,10 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "price_overrides": {
             "org_id": org_id, "id": fresh, "provider": "openai", "model": str(fresh), "effective_from": LATER, "input_usd": 1,
             "output_usd": 1,
+        },
+        "ledger_jobs": {
+            "org_id": org_id, "id": fresh, "kind": "reprice", "starts_at": NOW, "ends_at": LATER, "requested_by": "a",
+            "created_at": NOW, "state": "done",
         },
         "ledger_entries": {
             "request_id": new_request_id(NOW), "revision": 1, "org_id": org_id, "workspace_id": ids["workspace"],
@@ -378,6 +383,7 @@ def test_every_table_of_the_schema_is_in_the_matrix_or_known_to_belong_to_nobody
         "usage_queue",
         "schema_migrations",
         "platform_limits",
+        "rollup_checks",
         "model_price_hits",
         "model_prices",
     }

@@ -48,6 +48,9 @@ class Permission(StrEnum):
     PRICE_OVERRIDE_CREATE = "price_override:create"
     PRICE_OVERRIDE_UPDATE = "price_override:update"
     PRICE_OVERRIDE_DELETE = "price_override:delete"
+    MODEL_PRICE_LIST = "model_price:list"
+    LEDGER_JOB_LIST = "ledger_job:list"
+    LEDGER_JOB_CREATE = "ledger_job:create"
     REQUEST_LIST = "request:list"
     USAGE_READ = "usage:read"
 

@@ -11,13 +11,16 @@ from fastapi.responses import Response
 from navplane.admin import (
     api_keys,
     health,
+    ledger_jobs,
     limits,
+    model_prices,
     organizations,
     price_overrides,
     problem,
     provider_keys,
     provider_settings,
     providers,
+    receipts,
     requests,
     usage,
 )
@@ -26,7 +29,8 @@ from navplane.admin.app import bare
 router = APIRouter(tags=["description"])
 
 TITLE = "NavPlane admin API"
-DESCRIPTION = """Everything but `/health`, `/ready` and this document needs an access token of the configured OIDC issuer.
+DESCRIPTION = """Everything but `/health`, `/ready` and this document needs an access token of the configured OIDC issuer; a
+receipt needs an API key instead.
 Errors are problem documents (RFC 9457); `code` is stable. Lists are newest first, `next_cursor` is null on the last page.
 A body with a field that is not described here is refused."""
 
@@ -48,8 +52,11 @@ ROUTERS = (
     provider_settings.router,
     limits.router,
     price_overrides.router,
+    ledger_jobs.router,
+    model_prices.router,
     requests.router,
     usage.router,
+    receipts.router,
     providers.router,
     health.router,
     router,

@@ -96,8 +96,8 @@ def list_requests(
             raise NotFound(NO_SUCH_ORGANIZATION)
         found = request_logs.list_requests(db, org_id=org_id, limit=limit + 1, cursor=cursor)
     items, last = paging.cut(found, limit=limit)
-    return RequestPage(items=[_view(item) for item in items], next_cursor=str(last.request_id) if last else None)
+    return RequestPage(items=[view_of(item) for item in items], next_cursor=str(last.request_id) if last else None)
 
 
-def _view(row: request_logs.RequestRow) -> RequestView:
+def view_of(row: request_logs.RequestRow) -> RequestView:
     return RequestView(**{**asdict(row), **asdict(row.usage), "total_tokens": row.usage.total_tokens})

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from navplane.ingest import price_list
+from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
@@ -12,6 +13,8 @@ from navplane.telemetry import logger
 MONTHS_AHEAD = 3
 # The queue keeps an event for 14 days, and a dead letter for 14 more: until then an event can still need its reservation.
 RESERVATIONS_KEPT = timedelta(days=35)
+# Of the minute that a run has: what is left over is for the next one.
+JOB_SECONDS = 25.0
 # A window that ended decides nothing any more; the clocks of proxies may differ by less than this.
 WINDOWS_KEPT = timedelta(days=1)
 
@@ -26,12 +29,14 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
         windows = forget_windows(db, before=now - WINDOWS_KEPT)
+    steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=JOB_SECONDS)
     counts = {
         "partitions_made": partitions,
         "prices_loaded": prices,
         "reservations_closed": closed,
         "reservations_deleted": deleted,
         "windows_forgotten": windows,
+        "job_steps": steps,
     }
     logger.info("maintenance", extra=counts)
     return counts

@@ -52,3 +52,26 @@ def replace(db: Connection, prices: Sequence[ModelPrice], *, version: str, now: 
         version=version,
         now=now,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedPrice:
+    provider: str
+    model: str
+    input_nano_usd: int
+    output_nano_usd: int
+    request_nano_usd: int
+    context_tokens: int | None
+    source_version: str
+    loaded_at: datetime
+
+
+def listed(db: Connection, *, provider: str | None = None) -> list[LoadedPrice]:
+    """Each model once, by the row that holds for its name."""
+    columns = tuple(LoadedPrice.__dataclass_fields__)
+    rows = db.run(
+        f"SELECT DISTINCT ON (provider, model) {', '.join(columns)} FROM public.model_prices"  # noqa: S608 - our own names
+        " WHERE :provider::text IS NULL OR provider = :provider::text ORDER BY provider, model, position",
+        provider=provider,
+    )
+    return [LoadedPrice(**dict(zip(columns, row, strict=True))) for row in rows]

@@ -4,7 +4,8 @@ import json
 import math
 import re
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -139,16 +140,23 @@ def record(
     best = best_of_each(events)
     if not best:
         return RecordResult(rows=(), ownerless=frozenset())
-    try:
+    with data_errors_told():
         events_json = json.dumps([_document(event, price(event)) for event in best], default=str)
         _prepared(db).run(events=events_json, qualities=list(QUALITIES))
         rows = standing(db, [event.request_id for event in best])
+    return RecordResult(rows=rows, ownerless=frozenset(e.request_id for e in best) - {row.request_id for row in rows})
+
+
+@contextmanager
+def data_errors_told() -> Iterator[None]:
+    """Raise Unrecordable for what Postgres refuses because of what the data say."""
+    try:
+        yield
     except DatabaseError as exc:
         if (code := sqlstate(exc))[:2] in _DATA_ERRORS:
             # The server's message may quote the value it refused, so only its code is passed on.
             raise Unrecordable(f"SQLSTATE {code}") from exc
         raise
-    return RecordResult(rows=rows, ownerless=frozenset(e.request_id for e in best) - {row.request_id for row in rows})
 
 
 # pg8000 reads a statement letter by letter; for this one that takes a fifth of the time of a batch.
@@ -264,6 +272,16 @@ def list_requests(db: Connection, *, org_id: UUID, limit: int, cursor: RequestId
         limit=limit,
     )
     return [_row(row) for row in rows]
+
+
+def find_request(db: Connection, *, org_id: UUID, request_id: RequestId) -> RequestRow | None:
+    columns = ", ".join((*_ROW, *_COUNTS))
+    rows = db.run(
+        f"SELECT {columns} FROM public.request_logs WHERE org_id = :org_id AND request_id = :request_id",  # noqa: S608 - as above
+        org_id=org_id,
+        request_id=request_id,
+    )
+    return _row(rows[0]) if rows else None
 
 
 def _row(values: Sequence[Any]) -> RequestRow:

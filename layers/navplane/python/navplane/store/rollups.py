@@ -1,7 +1,8 @@
 """The sums by hour and by UTC day: kept by the statement that records rows, rebuilt and checked from the rows."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
 from navplane.model.ids import smallest_id_of
 from navplane.store.database import Connection
@@ -49,25 +50,70 @@ def add_up(span: Span, source: str = "moved") -> str:
 
 # A sum that was moved away from is left over as zeros.
 _COUNTS_SOMETHING = "(requests, input_tokens, output_tokens, cost_usd) <> (0, 0, 0, 0)"
-_RAW = "(SELECT 1 AS sign, * FROM public.request_logs WHERE request_id >= :first) AS raw"
+_RAW = "(SELECT 1 AS sign, * FROM public.request_logs WHERE request_id >= :first AND request_id < :beyond) AS raw"
+_RAW_OF_ONE = _RAW.replace("WHERE", "WHERE org_id = :org_id AND", 1)
+_LAST = UUID(int=2**128 - 1)
 
 
-def drift(db: Connection, *, since: datetime) -> int:
-    """How many sums of whole UTC days from `since` on are not those of the rows, in one snapshot. 0 is the only good one."""
+# Since which day there are rows: the oldest month that was not dropped.
+_FIRST_KEPT = """
+SELECT min(to_timestamp(right(c.relname, 7), 'YYYY_MM')) FROM pg_catalog.pg_inherits AS i
+  JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'public.request_logs'::regclass
+"""
+# How long a rebuild may hold up those who wait for its locks behind it.
+_PATIENCE = "SET LOCAL lock_timeout = '500ms'"
+
+
+def drift(db: Connection, *, since: datetime, until: datetime | None = None) -> int:
+    """How many sums of whole UTC days from `since` on, and before `until`, are not those of the rows, in one snapshot. 0 is the
+    only good one."""
+    beyond = smallest_id_of(until) if until else _LAST
     differing = 0
     for span, table in TABLES.items():
-        kept = f"SELECT {_KEY}, {', '.join(SUMS)} FROM {table} WHERE starts_at >= :since AND {_COUNTS_SOMETHING}"  # noqa: S608
+        kept = (
+            f"SELECT {_KEY}, {', '.join(SUMS)} FROM {table}"  # noqa: S608 - names of our own columns
+            " WHERE starts_at >= :since AND starts_at < coalesce(CAST(:until AS timestamptz), 'infinity')"
+            f" AND {_COUNTS_SOMETHING}"
+        )
         true = f"SELECT {_DIMENSIONS}, date_trunc('{span}', created_at, 'UTC'), {_COUNTED} FROM {_RAW} GROUP BY {_GROUPS}"  # noqa: S608
         both = f"SELECT count(*) FROM (({kept} EXCEPT {true}) UNION ALL ({true} EXCEPT {kept})) AS differing"  # noqa: S608
-        differing += db.run(both, since=since, first=smallest_id_of(since))[0][0]
+        differing += db.run(both, since=since, until=until, first=smallest_id_of(since), beyond=beyond)[0][0]
     return differing
+
+
+def first_kept_day(db: Connection) -> datetime | None:
+    """The first UTC day that may still have rows. The sums of earlier ones can neither be checked nor made anew."""
+    found: datetime | None = db.run(_FIRST_KEPT)[0][0]
+    return found
 
 
 def rebuild(db: Connection, *, since: datetime) -> None:
     """Make the sums of whole UTC days from `since` on anew. Until the caller's transaction ends, writers wait: whoever has
     written rows that are not seen here adds them up afterwards."""
-    for table in TABLES.values():
-        db.run(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+    _keep_writers_out(db)
     for span, table in TABLES.items():
         db.run(f"DELETE FROM {table} WHERE starts_at >= :since", since=since)  # noqa: S608 - the name is one of ours
-        db.run(add_up(span, _RAW), first=smallest_id_of(since))
+        db.run(add_up(span, _RAW), first=smallest_id_of(since), beyond=_LAST)
+
+
+def rebuild_day(db: Connection, *, org_id: UUID, day: datetime) -> int:
+    """The same for one organization and one UTC day, which holds writers up for as long as that takes; how many rows it has.
+    A day before `first_kept_day` must not be asked for."""
+    db.run(_PATIENCE)
+    _keep_writers_out(db)
+    following = day + timedelta(days=1)
+    arguments = {"org_id": org_id, "first": smallest_id_of(day), "beyond": smallest_id_of(following)}
+    for span, table in TABLES.items():
+        db.run(
+            f"DELETE FROM {table} WHERE org_id = :org_id AND starts_at >= :day AND starts_at < :following",  # noqa: S608
+            org_id=org_id,
+            day=day,
+            following=following,
+        )
+        db.run(add_up(span, _RAW_OF_ONE), **arguments)
+    return int(db.run(f"SELECT count(*) FROM {_RAW_OF_ONE}", **arguments)[0][0])  # noqa: S608
+
+
+def _keep_writers_out(db: Connection) -> None:
+    for table in TABLES.values():
+        db.run(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
