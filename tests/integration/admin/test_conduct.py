@@ -220,3 +220,10 @@ def test_only_the_named_origins_pages_may_call(plane: Plane) -> None:
 
 def test_without_a_name_no_page_may_call(anonymous: TestClient) -> None:
     assert preflight(anonymous, "https://console.example") is None
+
+
+def test_an_operation_without_a_version_refuses_if_match(api: TestClient, organization: dict[str, str]) -> None:
+    path = f"/admin/orgs/{organization['id']}"
+    answer = api.put(f"{path}/enabled", json={"enabled": False}, headers={"if-match": '"0"'})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert api.get(path).json()["enabled"] is True

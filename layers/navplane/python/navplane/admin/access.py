@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from navplane.admin import idempotency
 from navplane.admin.pace import Pace, keep_pace
 from navplane.crypto.token import Claims, TokenVerifier
-from navplane.errors import Forbidden, IdempotencyMisuse, Unauthenticated
+from navplane.errors import BadRequest, Forbidden, IdempotencyMisuse, Unauthenticated
 from navplane.model.ids import new_id
 from navplane.store import users
 from navplane.store.admin_calls import Ticket
@@ -142,8 +142,8 @@ BEARER = HTTPBearer(auto_error=False, scheme_name="access_token", bearerFormat="
 class Require:
     """A dependency that lets a call through if its token's owner has `permission`, and answers 401 or 403 if not."""
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission = permission
+    def __init__(self, permission: Permission, *, versioned: bool = False) -> None:
+        self.permission, self.versioned = permission, versioned
 
     def __call__(
         self,
@@ -158,6 +158,8 @@ class Require:
         access.keep_pace(principal, method=request.method, now=now)
         if not principal.may(self.permission):
             raise Forbidden(f"This needs the permission {self.permission.value}, which you don't have.")
+        if "if-match" in request.headers and not self.versioned:
+            raise BadRequest("This operation has no version to hold to: leave If-Match out.")
         request.state.attempt = attempt = access.begin(principal, request, now=now)
         return Call(
             principal=principal,
@@ -171,8 +173,9 @@ class Require:
         )
 
 
-def require(permission: Permission) -> Any:
-    return Depends(Require(permission))
+def require(permission: Permission, *, versioned: bool = False) -> Any:
+    """`versioned` operations hold the caller to `If-Match`, with `change.expected`; the others refuse it."""
+    return Depends(Require(permission, versioned=versioned))
 
 
 def _printable(text: str | None) -> str | None:

@@ -26,6 +26,7 @@ HEADERS = (
 )
 # Whose answer is the resource as it now is, and so has a version.
 VERSIONED = frozenset({"GET", "PUT", "PATCH"})
+MOVED_BY_TRAFFIC = frozenset({"last_used_at", "used", "used_usd", "resets_at"})
 
 
 class Edge:
@@ -119,7 +120,10 @@ class _Outgoing:
 
 
 def version_of(shown: Any) -> str:
-    """The ETag of a resource, from what is shown of it (JSON values): the same for the same content, whoever asks."""
+    """The ETag of a resource, from what is shown of it (JSON values): the same for the same content, whoever asks. What traffic
+    alone changes is no part of it."""
+    if isinstance(shown, dict):
+        shown = {name: value for name, value in shown.items() if name not in MOVED_BY_TRAFFIC}
     canonical = json.dumps(shown, sort_keys=True, separators=(",", ":"))
     return f'"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}"'
 

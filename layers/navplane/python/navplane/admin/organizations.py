@@ -126,7 +126,10 @@ def read_organization(org_id: UUID, plane: ThePlane) -> OrganizationView:
 
 @router.put("/admin/orgs/{org_id}", summary="Change an organization", responses=responses(400, 404, 413, 422))
 def update_organization(
-    org_id: UUID, body: OrganizationChange, call: Annotated[Call, require(Permission.ORGANIZATION_UPDATE)], plane: ThePlane
+    org_id: UUID,
+    body: OrganizationChange,
+    call: Annotated[Call, require(Permission.ORGANIZATION_UPDATE, versioned=True)],
+    plane: ThePlane,
 ) -> OrganizationView:
     """What is absent stays as it is."""
     with plane.database.transaction(org_id=org_id) as db:
