@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "navplane_cli.demo:demo",
     "serve": "navplane_cli.serve:serve",
     "ledger": "navplane_cli.ledger:app",
+    "audit": "navplane_cli.audit:app",
     "prices": "navplane_cli.prices:app",
     "jobs": "navplane_cli.jobs:app",
 }

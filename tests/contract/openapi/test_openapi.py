@@ -9,6 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
+    audit,
     health,
     ledger_jobs,
     limits,
@@ -48,7 +49,7 @@ SERVED_BY = {
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, receipts.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
 }
 
 
@@ -98,6 +99,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/audit",
+        "GET /admin/orgs/{org_id}/audit/export",
+        "GET /admin/audit/recent",
+        "GET /admin/audit/keys",
+        "GET /admin/audit/export",
         "GET /v1/receipts/{request_id}",
     }
 

@@ -297,6 +297,19 @@ class WriterSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustodySettings:
+    """What keeps keys: audit_sign."""
+
+    database: DatabaseSettings
+    kek: KekSettings
+    region: Region
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(database=DatabaseSettings.from_env(env), kek=KekSettings.from_env(env), region=region_of(env))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MigrateSettings:
     database: DatabaseSettings
 

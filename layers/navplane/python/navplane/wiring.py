@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from navplane.admin.plane import Plane
-    from navplane.crypto.kek import KekUnwrapper, KekWrapper
+    from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
     from navplane.gate.gate import Gate
@@ -69,6 +69,11 @@ def _password_source(settings: DatabaseSettings) -> "Callable[[], str]":
 
 
 def kek_wrapper(settings: KekSettings) -> "KekWrapper":
+    return _kek(settings)
+
+
+def kek(settings: KekSettings) -> "Kek":
+    """Both halves: for what keeps a sealed key of its own, and for a rotation."""
     return _kek(settings)
 
 

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from navplane.admin import (
     api_keys,
+    audit,
     health,
     ledger_jobs,
     limits,
@@ -75,6 +76,7 @@ ROUTERS = (
     model_prices.router,
     requests.router,
     usage.router,
+    audit.router,
     receipts.router,
     providers.router,
     health.router,

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from navplane.ingest import price_list
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
-from navplane.store import admin_calls
+from navplane.queue.request_log import QueueAge
+from navplane.store import admin_calls, completeness
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
 from navplane.store.reservations import delete_final, forget_windows
@@ -26,6 +27,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
         partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
     with database.transaction() as db:
         prices = price_list.load(db, now=now)
+    note_queue(database, reaper.queue_age, now=now)
     closed = reaper.reap(now)
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
@@ -44,3 +46,10 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
     }
     logger.info("maintenance", extra=counts)
     return counts
+
+
+def note_queue(database: Database, queue_age: QueueAge, *, now: datetime) -> None:
+    """So that whoever reads usage can be told up to when it is complete: they see no queue."""
+    seconds = queue_age.oldest_event_age_seconds()
+    with database.transaction() as db:
+        completeness.note_queue(db, oldest_event_age=None if seconds is None else timedelta(seconds=seconds), now=now)
