@@ -19,6 +19,7 @@ from navplane.admin import (
     openapi,
     organizations,
     price_overrides,
+    provider_key_changes,
     provider_keys,
     provider_settings,
     providers,
@@ -138,6 +139,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         model_prices.router,
         providers.router,
         provider_keys.router,
+        provider_key_changes.router,
         health.router,
         openapi.router,
     )
