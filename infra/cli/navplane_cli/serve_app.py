@@ -18,6 +18,7 @@ from navplane.admin import (
     model_prices,
     openapi,
     organizations,
+    platform_usage,
     price_overrides,
     provider_keys,
     provider_settings,
@@ -54,7 +55,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/audit/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
 )
 
 
@@ -142,7 +143,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = _plane(settings, "navplane_reader", records_users=False)
-    return create(title=openapi.TITLE, routers=(requests.router, usage.router, audit.router, receipts.router), plane=plane)
+    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:

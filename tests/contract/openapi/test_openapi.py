@@ -16,6 +16,7 @@ from navplane.admin import (
     model_prices,
     openapi,
     organizations,
+    platform_usage,
     price_overrides,
     provider_keys,
     provider_settings,
@@ -48,7 +49,7 @@ SERVED_BY = {
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
 }
 
 
@@ -98,6 +99,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/usage/top",
+        "GET /admin/usage/summary",
+        "GET /admin/usage/breakdown",
+        "GET /admin/usage/timeseries",
+        "GET /admin/usage/top",
         "GET /admin/orgs/{org_id}/audit",
         "GET /admin/orgs/{org_id}/audit/export",
         "GET /admin/audit/recent",
