@@ -115,7 +115,11 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
 
 def _plane(settings: ServeSettings, role: str, *, records_users: bool) -> Plane:
     admin = AdminSettings(
-        database=settings.roles.of(role), oidc=settings.oidc, region=settings.region, key_prefixes=settings.key_prefixes
+        database=settings.roles.of(role),
+        oidc=settings.oidc,
+        region=settings.region,
+        key_prefixes=settings.key_prefixes,
+        conduct=settings.conduct,
     )
     return wiring.admin_plane(admin, records_users=records_users, size=4)
 

@@ -9,6 +9,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from navplane.config import (
+    ConductSettings,
     DatabaseAuth,
     DatabaseSettings,
     Environment,
@@ -70,6 +71,7 @@ class ServeSettings:
     oidc: OidcSettings
     region: Region
     key_prefixes: tuple[str, ...]
+    conduct: ConductSettings
     max_body_bytes: int
 
     @classmethod
@@ -83,6 +85,7 @@ class ServeSettings:
             oidc=OidcSettings.from_env(env),
             region=region_of(env),
             key_prefixes=key_prefixes(env),
+            conduct=ConductSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
         )
 

@@ -25,7 +25,8 @@ from navplane.admin import (
     requests,
     usage,
 )
-from navplane.admin.openapi import ROUTERS, document, rendered
+from navplane.admin.app import bare
+from navplane.admin.openapi import ROUTERS, document, guarded, rendered
 from openapi_spec_validator import validate
 
 ROOT = Path(__file__).parents[3]
@@ -172,3 +173,14 @@ def routed_to(function: str) -> set[str]:
     section = re.split(r"\n  (?=\S)", text.split(f"\n  {function}:\n", 1)[1], maxsplit=1)[0]
     events = re.findall(r"Method: (\w+), Path: (?:'([^']+)'|([^ ,}]+))", section)
     return {f"{method} {quoted or plain}" for method, quoted, plain in events}
+
+
+def test_what_can_be_read_can_be_changed_by_version() -> None:
+    app = bare(title="test", routers=ROUTERS)
+    readable = {route.path for route, _ in guarded(app) if "GET" in (route.methods or ())}
+    unversioned = {
+        route.path
+        for route, gate in guarded(app)
+        if {"PUT", "PATCH"} & set(route.methods or ()) and route.path in readable and not gate.versioned
+    }
+    assert unversioned == set()

@@ -272,7 +272,7 @@ def test_the_top_and_the_others_add_up_to_the_totals(
     assert body["other"]["name"] == "Other"
 
 
-@pytest.mark.parametrize(("by", "name"), [("user_id", "ada@example.com"), ("workspace_id", "Default"), ("model", None)])
+@pytest.mark.parametrize(("by", "name"), [("user_id", "ada@example.com"), ("workspace_id", "default"), ("model", None)])
 def test_ids_are_shown_with_what_they_are_called(
     reading: TestClient, organization: dict[str, str], owner: UUID, used: list[UsageEvent], by: str, name: str | None
 ) -> None:

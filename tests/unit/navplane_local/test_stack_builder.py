@@ -18,6 +18,7 @@ VALUES = LocalValues(
     demo_upstream_url="http://127.0.0.1:2",
     kek_provider="local",
     api_key_prefixes="np_",
+    admin_calls_per_minute=100,
     overrides={"openai": "http://127.0.0.1:3"},
     passwords={role: f"{role.removeprefix('navplane_')}-password" for role in LOGIN_ROLES},
     kek="the-kek",

@@ -23,9 +23,9 @@ class Call:
 
     `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
     `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
-    may bill them. `attributes`: what routes may look at (gate.Ask). `units`: what is asked for
-    that is not counted in tokens. `continues`: the response that the body builds on. `owner`:
-    of the objects that the call names. `outcome` stays None until the call has ended.
+    may bill them. `attributes`: what routes may look at (gate.Ask). `units`: what is asked for that is not counted in tokens.
+    `continues`: the response that the body builds on. `owner`: of the objects that the call names. `background`: the response
+    that is made is not waited for. `bound`: what was made is bound. `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -48,6 +48,8 @@ class Call:
     caller: Caller | None = None
     candidate: SealedProviderKey | None = None
     continues: str | None = None
+    background: bool = False
+    bound: bool = False
     owner: Owner | None = None
     attempts: int = 0
     written: bool = False
