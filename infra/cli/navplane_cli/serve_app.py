@@ -159,6 +159,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         reaper=Reaper(gate=gate, database=writer, queue_age=age),
         database=writer,
         stop=stop,
+        keep_months=settings.request_log_months,
     )
 
 

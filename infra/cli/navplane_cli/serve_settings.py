@@ -18,6 +18,7 @@ from navplane.config import (
     UpstreamSettings,
     key_prefixes,
     region_of,
+    request_log_months,
     require,
     require_loopback,
     whole_number,
@@ -71,6 +72,7 @@ class ServeSettings:
     region: Region
     key_prefixes: tuple[str, ...]
     max_body_bytes: int
+    request_log_months: int
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -84,6 +86,7 @@ class ServeSettings:
             region=region_of(env),
             key_prefixes=key_prefixes(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
+            request_log_months=request_log_months(env),
         )
 
 

@@ -13,7 +13,7 @@ from navplane.queue.message import MessageSource
 from navplane.store.database import Database
 from navplane.telemetry import logger
 
-BATCH = 200
+BATCH = 500
 POLL_SECONDS = 5.0
 SCHEDULE_SECONDS = 60.0
 # After a failure: the messages come back by themselves, and a dependency that is down is not asked without pause.
@@ -30,6 +30,7 @@ class Jobs:
     reaper: Reaper
     database: Database
     stop: threading.Event
+    keep_months: int = 0
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -72,4 +73,4 @@ class Jobs:
         return len(messages)
 
     def _maintain(self) -> None:
-        maintain(self.database, self.reaper, now=datetime.now(UTC))
+        maintain(self.database, self.reaper, now=datetime.now(UTC), keep_months=self.keep_months)
