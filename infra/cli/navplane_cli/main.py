@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": "navplane_cli.serve:serve",
     "dlq": "navplane_cli.dlq:app",
     "ledger": "navplane_cli.ledger:app",
+    "audit": "navplane_cli.audit:app",
     "prices": "navplane_cli.prices:app",
     "jobs": "navplane_cli.jobs:app",
 }

@@ -11,6 +11,7 @@ from typing import Any
 from navplane import wiring
 from navplane.admin import (
     api_keys,
+    audit,
     health,
     ledger_jobs,
     limits,
@@ -29,6 +30,7 @@ from navplane.admin.app import create
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
 from navplane.config import AdminSettings
+from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
 from navplane.ingest.consume import Consumer
@@ -48,10 +50,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The routes of the AdminApi in template.yaml; every other path is the gateway's. Requests, usage and receipts are read under
-# the role that only reads, as their function does.
+# The routes of the AdminApi in template.yaml; every other path is the gateway's. What only reads is served under the role that
+# only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
-ANALYTICS = re.compile(r"/admin/orgs/[^/]+/(requests|usage/[a-z]+)|/v1/receipts/[^/]+")
+ANALYTICS = re.compile(
+    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/audit/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,11 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
 
 def _plane(settings: ServeSettings, role: str, *, records_users: bool) -> Plane:
     admin = AdminSettings(
-        database=settings.roles.of(role), oidc=settings.oidc, region=settings.region, key_prefixes=settings.key_prefixes
+        database=settings.roles.of(role),
+        oidc=settings.oidc,
+        region=settings.region,
+        key_prefixes=settings.key_prefixes,
+        conduct=settings.conduct,
     )
     return wiring.admin_plane(admin, records_users=records_users, size=4)
 
@@ -138,7 +146,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = _plane(settings, "navplane_reader", records_users=False)
-    return create(title=openapi.TITLE, routers=(requests.router, usage.router, receipts.router), plane=plane)
+    return create(title=openapi.TITLE, routers=(requests.router, usage.router, audit.router, receipts.router), plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:
@@ -160,7 +168,13 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
+        every_minute={"audit_sign": _audit_signer(settings).sign},
     )
+
+
+def _audit_signer(settings: ServeSettings) -> AuditSigner:
+    database = wiring.database(settings.roles.of("navplane_signer"), size=1)
+    return AuditSigner(database=database, kek=wiring.kek(settings.kek), region=settings.region)
 
 
 def _queue(settings: ServeSettings, writer: Database, stop: threading.Event) -> tuple[MessageSource, DeadLetters, QueueAge]:

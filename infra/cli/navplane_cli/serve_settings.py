@@ -9,6 +9,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from navplane.config import (
+    ConductSettings,
     DatabaseAuth,
     DatabaseSettings,
     Environment,
@@ -71,6 +72,7 @@ class ServeSettings:
     oidc: OidcSettings
     region: Region
     key_prefixes: tuple[str, ...]
+    conduct: ConductSettings
     max_body_bytes: int
     request_log_months: int
 
@@ -85,6 +87,7 @@ class ServeSettings:
             oidc=OidcSettings.from_env(env),
             region=region_of(env),
             key_prefixes=key_prefixes(env),
+            conduct=ConductSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
             request_log_months=request_log_months(env),
         )

@@ -382,6 +382,10 @@ def test_object_belongs_to_whom_it_was_bound_and_to_nobody_before(gate: Gate, te
     assert gate.owner_of("openai", object_id) is None
     gate.bind_object("openai", object_id, owner, NOW)
     assert gate.owner_of("openai", object_id) == owner
+    made = replace(owner, pending_event='{"v":1,"text":"\u00e9"}')
+    gate.bind_object("openai", object_id + "_2", made, NOW)
+    gate.bind_object("openai", object_id + "_2", owner, NOW)
+    assert gate.owner_of("openai", object_id + "_2") == made
 
 
 def test_first_binding_counts_for_good(gate: Gate, subject: Subject, tenant: Tenant) -> None:

@@ -2,21 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import boto3
 import pytest
-from navplane.crypto.kek import KekUnwrapper, KekWrapper
+from navplane.crypto.kek import Kek
 from navplane.crypto.kek_aws_kms import AwsKmsKek
 from navplane.crypto.kek_local import LocalKek
 
 from tests.support.moto_server import aws_environment, moto_server
 
 NewKek = Callable[[], "Kek"]
-
-
-class Kek(KekWrapper, KekUnwrapper, Protocol):
-    """Both halves: only tests and a rotation may hold them together."""
 
 
 @pytest.fixture(scope="module")

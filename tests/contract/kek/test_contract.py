@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import pytest
 from navplane.crypto.envelope import kek_id_of, open_sealed, seal
+from navplane.crypto.kek import Kek
 from navplane.crypto.kek_cache import CachingKek
 from navplane.errors import DecryptionError, DependencyUnavailable
 from navplane.model.provider_key import SealedFor, SealingContext, Secret
 
-from tests.contract.kek.conftest import Kek, NewKek
+from tests.contract.kek.conftest import NewKek
 
 CONTEXT = {"navplane": "provider_key", "organization": "a", "region": "us"}
 

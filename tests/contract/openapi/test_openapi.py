@@ -9,6 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
+    audit,
     health,
     ledger_jobs,
     limits,
@@ -23,7 +24,8 @@ from navplane.admin import (
     requests,
     usage,
 )
-from navplane.admin.openapi import ROUTERS, document, rendered
+from navplane.admin.app import bare
+from navplane.admin.openapi import ROUTERS, document, guarded, rendered
 from openapi_spec_validator import validate
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +49,7 @@ SERVED_BY = {
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, receipts.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
 }
 
 
@@ -97,6 +99,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/audit",
+        "GET /admin/orgs/{org_id}/audit/export",
+        "GET /admin/audit/recent",
+        "GET /admin/audit/keys",
+        "GET /admin/audit/export",
         "GET /v1/receipts/{request_id}",
     }
 
@@ -160,3 +167,14 @@ def routed_to(function: str) -> set[str]:
     section = re.split(r"\n  (?=\S)", text.split(f"\n  {function}:\n", 1)[1], maxsplit=1)[0]
     events = re.findall(r"Method: (\w+), Path: (?:'([^']+)'|([^ ,}]+))", section)
     return {f"{method} {quoted or plain}" for method, quoted, plain in events}
+
+
+def test_what_can_be_read_can_be_changed_by_version() -> None:
+    app = bare(title="test", routers=ROUTERS)
+    readable = {route.path for route, _ in guarded(app) if "GET" in (route.methods or ())}
+    unversioned = {
+        route.path
+        for route, gate in guarded(app)
+        if {"PUT", "PATCH"} & set(route.methods or ()) and route.path in readable and not gate.versioned
+    }
+    assert unversioned == set()

@@ -21,6 +21,7 @@ FUNCTIONS = {
     "RequestLogWriterFunction": "request_log_writer",
     "MaintenanceFunction": "maintenance",
     "MigrateFunction": "migrate",
+    "AuditSignFunction": "audit_sign",
 }
 
 

@@ -27,12 +27,14 @@ DATABASE_USERS = {
     "RequestLogWriterFunction": "navplane_writer",
     "MaintenanceFunction": "navplane_writer",
     "MigrateFunction": "navplane_owner",
+    "AuditSignFunction": "navplane_signer",
 }
 # All that a role may do besides entering the database. The secret is granted only where KekProvider is local.
 OTHER_ACTIONS = {
     "ProxyFunction": {"sqs:SendMessage", "sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
     "AdminProviderKeysFunction": {"sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
     "RequestLogWriterFunction": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"},
+    "AuditSignFunction": {"secretsmanager:GetSecretValue"},
     "MaintenanceFunction": {"sqs:GetQueueAttributes", "cloudwatch:GetMetricStatistics"},
 }
 # Reviewed: CloudWatch has no resource to name for its metrics, and they hold numbers only.
@@ -55,12 +57,19 @@ def the_role(template: Template, function: str) -> dict[str, list[str]]:
     return {"Fn::GetAtt": [role_of(template, function), "Arn"]}
 
 
-def test_only_the_proxy_may_decrypt(template: Template) -> None:
-    assert who_may(template, "kms:Decrypt") == [the_role(template, "ProxyFunction")]
+def test_only_the_proxy_may_decrypt_what_is_not_its_own(template: Template) -> None:
+    assert who_may(template, "kms:Decrypt") == [the_role(template, "ProxyFunction"), the_role(template, "AuditSignFunction")]
 
 
-def test_only_admin_provider_keys_may_encrypt(template: Template) -> None:
-    assert who_may(template, "kms:Encrypt") == [the_role(template, "AdminProviderKeysFunction")]
+def test_only_admin_provider_keys_may_encrypt_what_is_not_its_own(template: Template) -> None:
+    able = [the_role(template, "AdminProviderKeysFunction"), the_role(template, "AuditSignFunction")]
+    assert who_may(template, "kms:Encrypt") == able
+
+
+def test_the_signers_right_to_the_key_ends_at_its_own_secret(template: Template) -> None:
+    signer = the_role(template, "AuditSignFunction")
+    (statement,) = [found for found in key_policy(template) if found["Principal"]["AWS"] == signer]
+    assert statement["Condition"] == {"StringEquals": {"kms:EncryptionContext:navplane": "audit_key"}}
 
 
 def test_the_account_administers_the_key_but_gives_nobody_its_use_through_iam(template: Template) -> None:
@@ -119,7 +128,7 @@ def test_only_reviewed_managed_policies_are_attached(template: Template, functio
     assert {arn.rpartition("/")[2] for arn in arns} <= MANAGED
 
 
-@pytest.mark.parametrize("function", ["ProxyFunction", "AdminProviderKeysFunction"])
+@pytest.mark.parametrize("function", ["ProxyFunction", "AdminProviderKeysFunction", "AuditSignFunction"])
 def test_the_secret_of_a_local_kek_is_granted_only_where_there_is_one(template: Template, function: str) -> None:
     policies = template["Resources"][role_of(template, function)]["Properties"]["Policies"]
     granting = [policy for policy in policies if "secretsmanager" in json.dumps(policy)]

@@ -34,7 +34,7 @@ HTTP_CASES = [
     ("admin_provider_keys", "admin-ready.json", 200),
     ("admin_analytics", "admin-requests.json", 404),
 ]
-OTHERS = {"request_log_writer", "maintenance", "migrate"}
+OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign"}
 
 
 def event(name: str) -> dict[str, Any]:
@@ -144,3 +144,10 @@ def test_migrate_has_nothing_to_do_on_a_migrated_database(cloud: tuple[Cloud, st
     assert result.error is None, result.error
     assert result.document["applied"] == []
     assert result.document["schema_version"]
+
+
+def test_audit_sign_signs_what_there_is(cloud: tuple[Cloud, str]) -> None:
+    around, _ = cloud
+    result = around.invoke("audit_sign", event("maintenance-schedule.json"))
+    assert result.error is None, result.error
+    assert result.document == {"heads_signed": 0}

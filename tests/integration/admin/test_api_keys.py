@@ -76,6 +76,26 @@ def test_a_key_ends_when_it_was_said_to(api: TestClient, path: str, module_datab
     assert at(module_database, end).refusal(key["api_key"]) is MISSING
 
 
+def test_a_key_may_belong_to_a_member_and_its_successor_too(
+    api: TestClient, path: str, organization: dict[str, str], module_database: TestDatabase
+) -> None:
+    member, stranger = uuid4(), uuid4()
+    with module_database.superuser() as db:
+        for user in (member, stranger):
+            db.run("INSERT INTO user_identities (id, issuer, subject) VALUES (:id, 'i', :s)", id=user, s=str(user))
+        db.run(
+            "INSERT INTO org_members (org_id, user_id, role) VALUES (:o, :u, 'member')", o=UUID(organization["id"]), u=member
+        )
+    assert api.post(path, json={"name": "x", "owner_user_id": str(stranger)}).status_code == 422
+    key = api.post(path, json={"name": "x", "owner_user_id": str(member)}).json()
+    one = f"{path}/{key['id']}"
+    assert api.put(one, json={"owner_user_id": str(stranger)}).status_code == 422
+    assert api.put(one, json={"name": "y"}).json()["owner_user_id"] == str(member)
+    new = api.post(f"{one}/rotate", json={}).json()
+    assert new["owner_user_id"] == str(member)
+    assert api.put(f"{path}/{new['id']}", json={"owner_user_id": None}).json()["owner_user_id"] is None
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"name": ""}, {"name": "x", "expires_at": "2020-01-01T00:00:00Z"}, {"name": "x", "expires_at": "2999-01-01T00:00:00"},

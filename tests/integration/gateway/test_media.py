@@ -32,7 +32,7 @@ def test_form_arrives_byte_for_byte_and_its_model_is_the_one_admitted(
     assert provider.last.all("authorization") == [f"Bearer {PROVIDER_SECRET}"]
     row = application.row()
     assert (row.endpoint, row.model, row.usage_quality) == (Endpoint.TRANSCRIPTIONS, "whisper-1", UsageQuality.EXACT)
-    assert row.raw_usage == {"type": "duration", "seconds": 3}
+    assert (row.raw_usage, row.usage) == ({"type": "duration", "seconds": 3}, Usage(audio_seconds=3))
     assert application.server.gate.asks[-1].model == "whisper-1"
 
 
@@ -75,6 +75,19 @@ def test_pictures_without_a_count_are_not_taken_for_text(
     sdk.images.generate(model="dall-e-3", prompt="a cat")
     row = application.row()
     assert (row.endpoint, row.usage_quality, row.usage.output_tokens) == (Endpoint.IMAGES, UsageQuality.ESTIMATED, 0)
+    assert row.usage.images == 1
+
+
+@pytest.mark.parametrize("how", ["json", "form"])
+def test_pictures_without_a_count_are_counted_as_asked_for(
+    application: Application, provider: FakeProvider, sdk: openai.OpenAI, how: str
+) -> None:
+    provider.script(json_answer(b'{"created":1,"data":[{"url":"https://x"},{"url":"https://y"},{"url":"https://z"}]}'))
+    if how == "json":
+        sdk.images.generate(model="dall-e-2", prompt="a cat", n=3)
+    else:
+        sdk.images.edit(model="dall-e-2", image=b"\x89PNG", prompt="a cat", n=3)
+    assert application.row().usage.images == 3
 
 
 def test_sound_arrives_byte_for_byte(application: Application, provider: FakeProvider, sdk: openai.OpenAI) -> None:
@@ -82,7 +95,14 @@ def test_sound_arrives_byte_for_byte(application: Application, provider: FakePro
     assert sdk.audio.speech.create(model="tts-1", voice="alloy", input="Hello").content == SOUND
     row = application.row()
     assert (row.endpoint, row.usage_quality, row.outcome) == (Endpoint.SPEECH, UsageQuality.ESTIMATED, Outcome.OK)
-    assert row.usage.output_tokens == 0
+    assert (row.usage.output_tokens, row.usage.characters) == (0, 5)
+
+
+def test_what_was_refused_was_not_spoken(application: Application, provider: FakeProvider) -> None:
+    provider.script(json_answer(b'{"error":{"message":"no"}}', status="400 Bad Request"))
+    assert application.post("/v1/audio/speech", b'{"model":"tts-1","voice":"x","input":"Hello"}').status_code == 400
+    row = application.row()
+    assert (row.usage, row.usage_quality) == (Usage(), UsageQuality.EXACT)
 
 
 def test_moderation_costs_nothing_and_says_so(application: Application, provider: FakeProvider, sdk: openai.OpenAI) -> None:

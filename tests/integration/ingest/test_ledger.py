@@ -210,7 +210,7 @@ def test_nobody_changes_an_entry_and_an_agreed_price_can_only_be_ended(module_da
 
 SUMS = """
 SELECT sum(requests), sum(failed_requests), sum(unpriced_requests), sum(inexact_requests), sum(input_tokens),
-       sum(output_tokens), sum(cost_usd), count(*) FROM public.usage_{table} WHERE org_id = :org
+       sum(output_tokens), sum(cost_usd), count(*) FROM public.{table} WHERE org_id = :org
 """
 
 
@@ -239,7 +239,7 @@ def test_the_sums_are_those_of_the_rows_whatever_superseded_what(
     record_what_can_be(writer, better[:4] + events)
     stand = rows()
     costs = sum((row.cost_usd for row in stand if row.cost_usd is not None), Decimal(0))
-    for table in ("hourly", "daily"):
+    for table in ("usage_hourly", "usage_daily", "org_usage_hourly", "org_usage_daily"):
         [[requests, failed, unpriced, inexact, tokens_in, tokens_out, cost, _]] = superuser.run(
             SUMS.format(table=table), org=caller.org_id
         )
@@ -254,16 +254,41 @@ def test_the_sums_are_those_of_the_rows_whatever_superseded_what(
         assert rollups.drift(db, since=MIDNIGHT - timedelta(days=2)) == 0
 
 
-def test_a_drift_is_found_and_a_rebuild_mends_it(databases: TestDatabase) -> None:
+@pytest.mark.parametrize("rollup", rollups.ROLLUPS, ids=lambda rollup: rollup.table.removeprefix("public."))
+def test_a_drift_is_found_and_a_rebuild_mends_it(rollup: rollups.Rollup, databases: TestDatabase) -> None:
     writer, since = databases.as_role("navplane_writer"), MIDNIGHT - timedelta(days=2)
     with databases.superuser() as superuser:
         caller = seed_caller(superuser)
         record_what_can_be(writer, mixed(caller))
-        before = superuser.run(SUMS.format(table="daily"), org=caller.org_id)
-        superuser.run("UPDATE usage_daily SET cost_usd = cost_usd + 0.000000001 WHERE cost_usd > 0")
-        superuser.run("DELETE FROM usage_hourly WHERE demo")
-        with writer.transaction() as db:
-            assert rollups.drift(db, since=since) > 0
-            rollups.rebuild(db, since=since)
-            assert rollups.drift(db, since=since) == 0
-        assert superuser.run(SUMS.format(table="daily"), org=caller.org_id) == before
+        before = superuser.run(SUMS.format(table=rollup.table.removeprefix("public.")), org=caller.org_id)
+        for tampering in (
+            f"UPDATE {rollup.table} SET cost_usd = cost_usd + 0.000000001 WHERE cost_usd > 0",
+            f"DELETE FROM {rollup.table} WHERE demo",
+        ):
+            superuser.run(tampering)
+            with writer.transaction() as db:
+                assert rollups.drift(db, since=since) > 0
+                rollups.rebuild(db, since=since)
+                assert rollups.drift(db, since=since) == 0
+        assert superuser.run(SUMS.format(table=rollup.table.removeprefix("public.")), org=caller.org_id) == before
+
+
+def test_a_row_is_its_users_whose_key_it_was_when_it_was_recorded(
+    writer: Database, superuser: Connection, caller: Caller, rows: Rows
+) -> None:
+    owners = [new_id(), new_id()]
+    events = [usage_event(key_id=caller.key_id, usage_quality=UsageQuality.ESTIMATED) for _ in owners]
+    for owner, event in zip(owners, events, strict=True):
+        superuser.run("INSERT INTO user_identities (id, issuer, subject) VALUES (:id, 'i', :s)", id=owner, s=str(owner))
+        superuser.run("UPDATE api_keys SET owner_user_id = :owner WHERE id = :key", owner=owner, key=caller.key_id)
+        record_what_can_be(writer, [event])
+    record_what_can_be(writer, [usage_event(request_id=events[0].request_id, key_id=caller.key_id)])
+    assert {row.request_id: row.user_id for row in rows()} == {
+        event.request_id: owner for owner, event in zip(owners, events, strict=True)
+    }
+    for table in ("usage_hourly", "usage_daily"):
+        summed = superuser.run(
+            f"SELECT user_id, sum(requests)::int, sum(inexact_requests)::int FROM {table} WHERE org_id = :org GROUP BY 1",
+            org=caller.org_id,
+        )
+        assert sorted(summed) == sorted([[owners[0], 1, 0], [owners[1], 1, 1]])

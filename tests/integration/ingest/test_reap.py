@@ -205,6 +205,7 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
             "windows_forgotten": 0,
             "sums_differing": 0,
             "months_dropped": 0,
+            "answers_forgotten": 0,
             "job_steps": 0,
         }
         assert set(reservation_states(superuser, [old, young, *open_and_old])) == {young}
@@ -216,5 +217,6 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
             "windows_forgotten": 0,
             "sums_differing": 0,
             "months_dropped": 0,
+            "answers_forgotten": 0,
             "job_steps": 0,
         }

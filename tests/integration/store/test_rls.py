@@ -41,13 +41,17 @@ TABLES = [
     Table(name="org_provider_settings", touched="allow_models", admin="SIU", reader="S"),
     Table(name="org_members", touched="role", admin="SIUD", reader="S"),
     Table(name="request_logs", touched="status", admin="S", reader="S"),
-    Table(name="audit_events", touched="action", admin="SI", reader="S"),
+    Table(name="audit_events", touched="action", admin="S", reader="S"),
+    Table(name="audit_chains", touched="sequence", admin="", reader=""),
+    Table(name="audit_heads", touched="sequence", admin="S", reader="S"),
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
     Table(name="price_overrides", touched="effective_to", admin="SIUD", reader="S"),
     Table(name="ledger_jobs", touched="state", admin="SI", reader="S"),
     Table(name="ledger_entries", touched="kind", admin="S", reader="S"),
     Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
     Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
+    Table(name="org_usage_hourly", touched="endpoint", admin="S", reader="S"),
+    Table(name="org_usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
     Table(name="provider_objects", touched="object_id", admin="", reader=""),
     Table(name="limits", touched="amount", admin="SIUD", reader="S"),
@@ -65,6 +69,7 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "input_tokens": 0, "cached_input_tokens": 0, "cache_write_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0,
         "cost_usd": 0,
     }  # fmt: skip
+    slim_sums = {name: value for name, value in sums.items() if name != "key_id"} | {"model": str(fresh)}
     rows: dict[str, dict[str, object]] = {
         "organizations": {"id": org_id, "name": "Acme"},
         "workspaces": {"org_id": org_id, "id": fresh, "name": "More", "region": "us"},
@@ -88,6 +93,11 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "response_bytes": 0, "started_at": NOW,
         },
         "audit_events": {"id": fresh, "org_id": org_id, "actor": "a", "action": "b", "resource": "c", "occurred_at": NOW},
+        "audit_chains": {"org_id": org_id, "sequence": 0, "hash": bytes(32)},
+        "audit_heads": {
+            "org_id": org_id, "sequence": 1, "hash": bytes(32), "signed_at": NOW, "key_id": ids["audit_key"],
+            "signature": bytes(64),
+        },
         "outbox": {"id": fresh, "org_id": org_id, "aggregate": "organization", "aggregate_id": org_id},
         "price_overrides": {
             "org_id": org_id, "id": fresh, "provider": "openai", "model": str(fresh), "effective_from": LATER, "input_usd": 1,
@@ -103,6 +113,8 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         },
         "usage_hourly": sums,
         "usage_daily": sums,
+        "org_usage_hourly": slim_sums,
+        "org_usage_daily": slim_sums,
         "provider_objects": {
             "provider": "openai", "object_id": str(fresh), "org_id": org_id, "provider_key_id": fresh, "created_at": NOW,
         },
@@ -143,7 +155,12 @@ def world(module_database: TestDatabase) -> World:
     with module_database.superuser() as superuser:
         superuser.run("SELECT public.ensure_request_log_partitions(:now, 1)", now=NOW)
         for org_id in (own, other):
-            ids[org_id] = {"workspace": new_id(), "user": new_id()}
+            ids[org_id] = {"workspace": new_id(), "user": new_id(), "audit_key": new_id()}
+            superuser.run(
+                "INSERT INTO public.audit_keys (id, public_key, region, sealed, kek_id, created_at)"
+                " VALUES (:id, :public_key, 'us', 's', 'k', :now)",
+                id=ids[org_id]["audit_key"], public_key=bytes(32), now=NOW,
+            )  # fmt: skip
             user = ids[org_id]["user"]
             superuser.run(
                 "INSERT INTO public.user_identities (id, issuer, subject) VALUES (:id, 'i', :s)", id=user, s=str(user)
@@ -377,13 +394,17 @@ def test_the_catalogue_has_none_of(superuser: Connection, what: str) -> None:
 def test_every_table_of_the_schema_is_in_the_matrix_or_known_to_belong_to_nobody(superuser: Connection) -> None:
     tables = {row[0] for row in superuser.run(OUR_TABLES)}
     assert tables - BY_NAME.keys() == {
+        "admin_idempotency",
+        "admin_paces",
         "user_identities",
         "usage_queue",
+        "usage_queue_sightings",
         "schema_migrations",
         "platform_limits",
         "rollup_checks",
         "model_price_hits",
         "model_prices",
+        "audit_keys",
     }
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from navplane.store.bootstrap import LOGIN_ROLES
 from navplane_local import stack_builder, template
 from navplane_local.cloud import ROOT
 from navplane_local.local_values import LocalValues
@@ -17,8 +18,9 @@ VALUES = LocalValues(
     demo_upstream_url="http://127.0.0.1:2",
     kek_provider="local",
     api_key_prefixes="np_",
+    admin_calls_per_minute=100,
     overrides={"openai": "http://127.0.0.1:3"},
-    passwords={f"navplane_{role}": f"{role}-password" for role in ("owner", "admin", "reader", "writer", "gate")},
+    passwords={role: f"{role.removeprefix('navplane_')}-password" for role in LOGIN_ROLES},
     kek="the-kek",
 )
 
@@ -59,9 +61,10 @@ def test_a_function_knows_its_own_role_and_no_secret_it_has_no_use_for(stack: St
         role = seen["DATABASE_USER"].removeprefix("navplane_")
         assert seen["DATABASE_PASSWORD"] == f"{role}-password"
         assert [value for value in seen.values() if value.endswith("-password")] == [f"{role}-password"]
-        with_kek = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction")
+        with_kek = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction", "AuditSignFunction")
         assert ("the-kek" in seen.values()) is with_kek
-        assert (seen.get("NAVPLANE_UPSTREAM_OVERRIDE_OPENAI") == "http://127.0.0.1:3") is with_kek
+        with_upstream = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction")
+        assert (seen.get("NAVPLANE_UPSTREAM_OVERRIDE_OPENAI") == "http://127.0.0.1:3") is with_upstream
 
 
 def build(resources: str) -> Stack:

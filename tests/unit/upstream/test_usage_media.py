@@ -57,7 +57,31 @@ def test_images_of_an_older_model_have_no_count() -> None:
 def test_transcription_counts_tokens_or_seconds() -> None:
     tokens, seconds = (read_body(TranscriptionReader(), {"text": "Hi", "usage": usage}) for usage in (TOKENS, SECONDS))
     assert (tokens.usage, tokens.final) == (Usage(input_tokens=14, output_tokens=45, audio_input_tokens=10), True)
-    assert (seconds.usage, seconds.final, seconds.raw) == (Usage(), True, SECONDS)
+    assert (seconds.usage, seconds.final, seconds.raw) == (Usage(audio_seconds=27), True, SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ({"usage": {"type": "duration", "seconds": 0.2}}, 1),
+        ({"duration": 8.47, "text": "Hi", "language": "english"}, 9),
+        ({"duration": "3.0", "text": "Hi"}, 3),
+    ],
+)
+def test_each_begun_second_counts(body: dict[str, Any], seconds: int) -> None:
+    reading = read_body(TranscriptionReader(), body)
+    assert (reading.usage, reading.final) == (Usage(audio_seconds=seconds), True)
+
+
+@pytest.mark.parametrize("duration", [0, -1, "long", "nan", True, None, 1e12, [3]])
+def test_a_duration_that_is_none_is_no_usage(duration: Any) -> None:
+    reading = read_body(TranscriptionReader(), {"duration": duration, "text": "Hi"})
+    assert (reading.usage, reading.final) == (None, False)
+
+
+def test_tokens_go_before_a_duration_beside_them() -> None:
+    reading = read_body(TranscriptionReader(), {"duration": 8.4, "usage": TOKENS})
+    assert reading.usage == Usage(input_tokens=14, output_tokens=45, audio_input_tokens=10)
 
 
 def test_streamed_transcription_is_counted_by_its_last_event() -> None:

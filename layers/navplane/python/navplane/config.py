@@ -214,6 +214,32 @@ class ProxySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConductSettings:
+    """How often one principal may call the admin API, in a minute, and the pages of which origins may: exact origins, such as
+    https://console.example.com, and none unless named."""
+
+    reads_per_minute: int
+    writes_per_minute: int
+    cors_origins: tuple[str, ...]
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        origins = tuple(part.strip() for part in env.get("ADMIN_CORS_ORIGINS", "").split(",") if part.strip())
+        for origin in origins:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+                raise ConfigurationError(
+                    f"ADMIN_CORS_ORIGINS has {origin!r}; an origin is a scheme, a host and a port if need be, "
+                    "such as https://console.example.com."
+                )
+        return cls(
+            reads_per_minute=whole_number(env, "ADMIN_READS_PER_MINUTE", 30),
+            writes_per_minute=whole_number(env, "ADMIN_WRITES_PER_MINUTE", 10),
+            cors_origins=origins,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdminSettings:
     """What admin_tenancy, admin_policies and admin_analytics need."""
 
@@ -221,6 +247,7 @@ class AdminSettings:
     oidc: OidcSettings
     region: Region
     key_prefixes: tuple[str, ...]
+    conduct: ConductSettings
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -229,6 +256,7 @@ class AdminSettings:
             oidc=OidcSettings.from_env(env),
             region=region_of(env),
             key_prefixes=key_prefixes(env),
+            conduct=ConductSettings.from_env(env),
         )
 
 
@@ -291,6 +319,19 @@ class MaintenanceSettings:
             queue_url=require(env, "QUEUE_URL"),
             request_log_months=request_log_months(env),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustodySettings:
+    """What keeps keys: audit_sign."""
+
+    database: DatabaseSettings
+    kek: KekSettings
+    region: Region
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(database=DatabaseSettings.from_env(env), kek=KekSettings.from_env(env), region=region_of(env))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,6 +261,24 @@ class Conflict(NavPlaneError):
     code = "conflict"
 
 
+class IdempotencyConflict(NavPlaneError):
+    """The first call under the key still runs, or its answer was lost after it changed something."""
+
+    status = 409
+    code = "idempotency_conflict"
+
+
+class IdempotencyMisuse(BadRequest):
+    code = "idempotency_misuse"
+
+
+class PreconditionFailed(NavPlaneError):
+    """`If-Match` names another version than the one that is there now."""
+
+    status = 412
+    code = "precondition_failed"
+
+
 class Invalid(NavPlaneError):
     status = 422
     code = "invalid"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from navplane.admin.plane import Plane
-    from navplane.crypto.kek import KekUnwrapper, KekWrapper
+    from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
     from navplane.gate.gate import Gate
@@ -72,6 +72,11 @@ def kek_wrapper(settings: KekSettings) -> "KekWrapper":
     return _kek(settings)
 
 
+def kek(settings: KekSettings) -> "Kek":
+    """Both halves: for what keeps a sealed key of its own, and for a rotation."""
+    return _kek(settings)
+
+
 def kek_unwrapper(settings: KekSettings) -> "KekUnwrapper":
     """Data keys are kept unwrapped for up to five minutes."""
     from navplane.crypto.kek_cache import CachingKek
@@ -112,17 +117,25 @@ def origins(settings: UpstreamSettings) -> "Origins":
 def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) -> "Plane":
     """What the admin functions without provider keys work with. `records_users` is False under a role that only reads."""
     from navplane.admin.access import Access
+    from navplane.admin.pace import Pace
     from navplane.admin.plane import Plane
     from navplane.crypto.token import TokenVerifier
 
-    db = database(settings.database, size=size)
+    db, conduct = database(settings.database, size=size), settings.conduct
     access = Access(
         TokenVerifier(settings.oidc.issuer, settings.oidc.audience),
         database=db,
         admin_subjects=settings.oidc.admin_subjects,
         records_users=records_users,
+        pace=Pace(reads_per_minute=conduct.reads_per_minute, writes_per_minute=conduct.writes_per_minute),
     )
-    return Plane(database=db, access=access, region=settings.region, key_prefixes=settings.key_prefixes)
+    return Plane(
+        database=db,
+        access=access,
+        region=settings.region,
+        key_prefixes=settings.key_prefixes,
+        cors_origins=conduct.cors_origins,
+    )
 
 
 def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Plane":

@@ -18,7 +18,7 @@ from navplane.crypto.api_key import digest, hint, new_api_key
 from navplane.errors import Conflict, Invalid, NotFound
 from navplane.model.api_key import ApiKey, ApiKeyStatus
 from navplane.model.ids import new_id
-from navplane.store import api_keys, limits, workspaces
+from navplane.store import api_keys, limits, users, workspaces
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
@@ -31,16 +31,21 @@ Id = Annotated[UUID, Field(strict=False)]
 Expiry = Annotated[AwareDatetime, Field(strict=False)]
 
 
+OWNER = "Whose it is: the id of a member of the organization. All keys of one person share that person's limits."
+
+
 class ApiKeyChange(Body):
     """What is absent stays as it is."""
 
     name: Name | None = Field(default=None, examples=["checkout"])
+    owner_user_id: Id | None = Field(default=None, description=OWNER + " null: it is nobody's.")
     expires_at: Expiry | None = Field(default=None, description="From then on it is refused. null: it has no end.")
 
 
 class NewApiKey(Body):
     name: Name = Field(examples=["checkout"])
     workspace_id: Id | None = Field(default=None, description="The organization's default one unless given.")
+    owner_user_id: Id | None = Field(default=None, description=OWNER)
     expires_at: Expiry | None = Field(default=None, description="From then on it is refused.")
 
 
@@ -56,6 +61,7 @@ class Rotation(Body):
 class ApiKeyView(View):
     id: UUID
     workspace_id: UUID
+    owner_user_id: UUID | None
     name: str
     is_default: bool = Field(description="The one that `rotate-key` of the organization replaces.")
     key_prefix: str
@@ -108,6 +114,7 @@ def create_api_key(
         key, secret = _new(
             org_id=org_id,
             workspace_id=body.workspace_id or workspaces.default_of(db, org_id=org_id),
+            owner_user_id=_member(db, org_id=org_id, user_id=body.owner_user_id),
             name=body.name,
             expires_at=_future(body.expires_at, call.now),
             prefix=plane.key_prefixes[0],
@@ -132,15 +139,17 @@ def update_api_key(
     org_id: UUID,
     key_id: UUID,
     body: ApiKeyChange,
-    call: Annotated[Call, require(Permission.API_KEY_UPDATE)],
+    call: Annotated[Call, require(Permission.API_KEY_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ApiKeyView:
     """In force once this has answered. A revoked key can't be changed: 409."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _found(db, org_id=org_id, key_id=key_id)
+        change.expected(call, _view(before, call.now))
         if before.revoked_at is not None:
             raise Conflict("A revoked API key can't be changed: create another.")
+        _member(db, org_id=org_id, user_id=body.owner_user_id)
         after = _changed(before, body, call.now)
         api_keys.update(db, after)
         _record(db, call, before=before, after=after)
@@ -171,6 +180,7 @@ def rotate_api_key(
         key, secret = _new(
             org_id=org_id,
             workspace_id=old.workspace_id,
+            owner_user_id=old.owner_user_id,
             name=old.name,
             expires_at=old.expires_at,
             prefix=plane.key_prefixes[0],
@@ -201,7 +211,14 @@ def revoke_api_key(
 
 
 def _new(
-    *, org_id: UUID, workspace_id: UUID, name: str, expires_at: datetime | None, prefix: str, now: datetime
+    *,
+    org_id: UUID,
+    workspace_id: UUID,
+    owner_user_id: UUID | None,
+    name: str,
+    expires_at: datetime | None,
+    prefix: str,
+    now: datetime,
 ) -> tuple[ApiKey, str]:
     """The key as it is stored, and the key itself, which nobody can find out again."""
     secret = new_api_key(prefix)
@@ -209,6 +226,7 @@ def _new(
         id=new_id(),
         org_id=org_id,
         workspace_id=workspace_id,
+        owner_user_id=owner_user_id,
         name=name,
         is_default=False,
         key_prefix=prefix,
@@ -236,8 +254,19 @@ def _step_down(db: Connection, old: ApiKey, *, overlap: timedelta, now: datetime
 
 
 def _changed(key: ApiKey, body: ApiKeyChange, now: datetime) -> ApiKey:
-    ends = "expires_at" in body.model_fields_set
-    return replace(key, name=body.name or key.name, expires_at=_future(body.expires_at, now) if ends else key.expires_at)
+    given = body.model_fields_set
+    return replace(
+        key,
+        name=body.name or key.name,
+        owner_user_id=body.owner_user_id if "owner_user_id" in given else key.owner_user_id,
+        expires_at=_future(body.expires_at, now) if "expires_at" in given else key.expires_at,
+    )
+
+
+def _member(db: Connection, *, org_id: UUID, user_id: UUID | None) -> UUID | None:
+    if user_id is not None and not users.is_member(db, org_id=org_id, user_id=user_id):
+        raise Invalid("owner_user_id is not the id of a member of this organization.")
+    return user_id
 
 
 def _future(expires_at: datetime | None, now: datetime) -> datetime | None:

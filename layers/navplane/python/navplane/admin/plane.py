@@ -23,13 +23,14 @@ class KeyDesk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """`key_prefixes`: the first one is given to new API keys. `key_desk` is there only where the provider-key routes are,
-    `readiness` where /ready is."""
+    """`key_prefixes`: the first one is given to new API keys. Pages of `cors_origins`, and of no other origin, may call.
+    `key_desk` is there only where the provider-key routes are, `readiness` where /ready is."""
 
     database: Database
     access: Access
     region: Region
     key_prefixes: tuple[str, ...]
+    cors_origins: tuple[str, ...] = ()
     key_desk: KeyDesk | None = None
     readiness: Readiness = Readiness({})  # noqa: RUF009 - without probes it has no state worth a copy
 

@@ -65,7 +65,7 @@ def read_provider_settings(org_id: UUID, plane: ThePlane) -> ProviderSettingsVie
 def update_provider_settings(
     org_id: UUID,
     body: ProviderSettingsChange,
-    call: Annotated[Call, require(Permission.PROVIDER_SETTINGS_UPDATE)],
+    call: Annotated[Call, require(Permission.PROVIDER_SETTINGS_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ProviderSettingsView:
     """What is absent stays as it is, each provider by itself. In force once this has answered."""
@@ -74,6 +74,7 @@ def update_provider_settings(
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = provider_settings.find(db, org_id=org_id)
+        change.expected(call, _view(before))
         after = _changed(before, body)
         provider_settings.save(db, after, org_id=org_id)
         change.audited(

@@ -55,6 +55,9 @@ class RequestView(View):
     audio_input_tokens: int
     audio_output_tokens: int
     web_searches: int
+    audio_seconds: int = Field(description="Of sound that was read, where the model is billed by time.")
+    characters: int = Field(description="To be spoken, where no tokens were counted.")
+    images: int = Field(description="To be made, where no tokens were counted.")
     raw_usage: dict[str, Any] | None = Field(description="The provider's own words.")
     service_tier: str | None
     provider_request_id: str | None

@@ -23,3 +23,7 @@ class KekUnwrapper(Protocol):
     def unwrap(self, wrapped: bytes, *, kek_id: str, context: Mapping[str, str]) -> bytes:
         """Raise DecryptionError when it does not authenticate, DependencyUnavailable when the KEK can't be reached."""
         ...
+
+
+class Kek(KekWrapper, KekUnwrapper, Protocol):
+    """Both halves: for a rotation, and for who keeps a sealed key of its own."""

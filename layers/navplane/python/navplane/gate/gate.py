@@ -146,10 +146,12 @@ class Expired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whose call made an object that a provider keeps, and under which of its provider keys."""
+    """Whose call made an object that a provider keeps, and under which of its provider keys. `pending_event`: the usage event
+    of that call, where a later one brings its usage; opaque to the gate, at most 16 KiB."""
 
     org_id: UUID
     provider_key_id: UUID
+    pending_event: str | None = None
 
 
 def over_limit(limit: str, caller: Caller, now: datetime) -> Refusal:

@@ -35,8 +35,8 @@ SELECT request_id, org_id, workspace_id, key_id, provider, provider_key_id, mode
        tokens, nano_usd
   FROM public.gate_expire(:before, :limit, :now)
 """
-BIND_OBJECT = "SELECT public.gate_bind_object(:provider, :object_id, :org_id, :provider_key_id, :now)"
-OWNER_OF = "SELECT org_id, provider_key_id FROM public.gate_owner_of(:provider, :object_id)"
+BIND_OBJECT = "SELECT public.gate_bind_object(:provider, :object_id, :org_id, :provider_key_id, :now, :event)"
+OWNER_OF = "SELECT org_id, provider_key_id, pending_event FROM public.gate_object(:provider, :object_id)"
 READY = "SELECT public.gate_ready()"
 Rows = list[list[Any]]
 # What gate_admit says of a request id whose reservation is no longer open.
@@ -99,12 +99,12 @@ class PostgresGate:
         return [_expired(row) for row in self._call(EXPIRE, before=before, limit=limit, now=now)]
 
     def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
-        ids = {"org_id": owner.org_id, "provider_key_id": owner.provider_key_id}
+        ids = {"org_id": owner.org_id, "provider_key_id": owner.provider_key_id, "event": owner.pending_event}
         self._call(BIND_OBJECT, provider=provider, object_id=object_id, **ids, now=now)
 
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         rows = self._call(OWNER_OF, provider=provider, object_id=object_id)
-        return Owner(org_id=rows[0][0], provider_key_id=rows[0][1]) if rows else None
+        return Owner(org_id=rows[0][0], provider_key_id=rows[0][1], pending_event=rows[0][2]) if rows else None
 
     def ready(self) -> None:
         self._call(READY)

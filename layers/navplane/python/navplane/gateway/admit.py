@@ -18,6 +18,7 @@ from navplane.errors import (
 )
 from navplane.gate.gate import Ask, Refusal, RefusalReason
 from navplane.gateway.authenticate import INVALID_KEY_MESSAGE
+from navplane.gateway.background import LEASE
 from navplane.gateway.call import Call
 from navplane.gateway.route import offering_of
 
@@ -35,7 +36,7 @@ def ask_of(call: Call, *, key_digest: bytes, seconds_left: float) -> Ask:
         model=call.model,
         region=call.region,
         stream=call.stream,
-        lease=timedelta(seconds=max(0.0, seconds_left)) + LEASE_MARGIN,
+        lease=LEASE if call.background else timedelta(seconds=max(0.0, seconds_left)) + LEASE_MARGIN,
         worst=call.worst,
         dialect=call.dialect,
         pinned=call.route.provider is not None,

@@ -20,7 +20,7 @@ from navplane.errors import (
     UpstreamRedirected,
 )
 from navplane.gate.gate import Admission, Ask, Caller, Gate, Refusal, RefusalReason
-from navplane.gateway import forward, objects, record
+from navplane.gateway import background, forward, objects, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, RawHeaders, Receive, Scope, Send
 from navplane.gateway.attributes import attributes_of
@@ -36,10 +36,11 @@ from navplane.gateway.multipart import read_form
 from navplane.gateway.relay import relay
 from navplane.gateway.reply import Reply
 from navplane.gateway.route import check_query, find_route, guess_dialect
+from navplane.gateway.units import units_of
 from navplane.gateway.watch import OpenCalls, Watch
 from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
-from navplane.model.usage import Outcome
+from navplane.model.usage import Endpoint, Outcome
 from navplane.model.usage_event import UsageEvent
 from navplane.queue.request_log import RequestLog
 from navplane.telemetry import logger
@@ -165,6 +166,8 @@ class Gateway:
         request = await self._understand(call, body)
         call.request_bytes, call.stream = len(body), request.stream
         call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
+        call.background = route.endpoint is Endpoint.RESPONSES and request.says("background")
+        call.units = units_of(route.endpoint, request)
         call.continues = request.text_of("previous_response_id")
         self._name(call, request.model)
         return body, request
@@ -237,7 +240,16 @@ class Gateway:
         return answer, forward.open_at_hand(answer, call, self._keys)
 
     async def _bind(self, call: Call, object_id: str) -> None:
-        await self._in(self._gate_threads, lambda: objects.bind(self._gate, call, object_id, record.now()))
+        event = self._event_to_complete(call) if call.background else None
+        await self._in(self._gate_threads, lambda: objects.bind(self._gate, call, object_id, record.now(), pending_event=event))
+
+    def _event_to_complete(self, call: Call) -> str | None:
+        """Never raises: an answer that was paid for goes out."""
+        try:
+            return background.event_to_complete(record.usage_event(call, self._key_finder))
+        except Exception as exc:
+            record.log_bug(call, exc)
+            return None
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None
@@ -277,19 +289,29 @@ class Gateway:
     def _settle_and_publish(self, call: Call) -> None:
         """Never raises: the caller has its answer, and what is left undone here the reaper does."""
         try:
-            self._close(call, record.usage_event(call, self._key_finder))
+            event = record.usage_event(call, self._key_finder)
+            if background.is_open(call):
+                record.log_line(call, event)
+                return
+            self._close(call, event)
+            if (earlier := background.completed(call, record.now())) is not None:
+                self._settle(earlier)
+                self._request_log.publish(earlier)
         except Exception as exc:
             record.log_bug(call, exc)
 
     def _close(self, call: Call, event: UsageEvent) -> None:
         if call.admitted is not None:
-            try:
-                self._gate.settle(call.request_id, record.charge(event), record.now())
-            except Exception as exc:
-                # Whatever it is: the writer finalizes by the event that follows; until then the reservation counts as open.
-                logger.warning("settle.failed", extra={"request_id": str(call.request_id), "error": type(exc).__name__})
+            self._settle(event)
         self._request_log.publish(event)
         record.log_line(call, event)
+
+    def _settle(self, event: UsageEvent) -> None:
+        try:
+            self._gate.settle(event.request_id, record.charge(event), record.now())
+        except Exception as exc:
+            # Whatever it is: the writer finalizes by the event that follows; until then the reservation counts as open.
+            logger.warning("settle.failed", extra={"request_id": str(event.request_id), "error": type(exc).__name__})
 
     # -- what the steps use ----------------------------------------------------------------------------------------------
 

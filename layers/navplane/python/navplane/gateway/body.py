@@ -28,6 +28,7 @@ _READ_KEYS = frozenset(
         "stream",
         "stream_options",
         "previous_response_id",
+        "background",
         "max_completion_tokens",
         "max_output_tokens",
         "max_tokens",
@@ -65,6 +66,10 @@ class ModelCall:
     stream: bool
     members: dict[str, Member]
     everything: tuple[Member, ...]
+
+    def says(self, name: str) -> bool:
+        """Whether one of the members that the gateway looks at is true, and no mere text or number."""
+        return name in self.members and self.members[name].value is True
 
     def text_of(self, name: str) -> str | None:
         """Of one of the members that the gateway looks at; anything but a text is the provider's to judge."""

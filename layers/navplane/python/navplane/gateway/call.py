@@ -13,7 +13,7 @@ from navplane.model.ids import RequestId, new_request_id
 from navplane.model.limit import Worst
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region
-from navplane.model.usage import Outcome
+from navplane.model.usage import Outcome, Usage
 from navplane.upstream.provider import Provider
 
 
@@ -23,8 +23,9 @@ class Call:
 
     `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
     `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
-    may bill them. `attributes`: what routes may look at (gate.Ask). `continues`: the response that the body builds on. `owner`:
-    of the objects that the call names. `outcome` stays None until the call has ended.
+    may bill them. `attributes`: what routes may look at (gate.Ask). `units`: what is asked for that is not counted in tokens.
+    `continues`: the response that the body builds on. `owner`: of the objects that the call names. `background`: the response
+    that is made is not waited for. `bound`: what was made is bound. `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -40,12 +41,15 @@ class Call:
     attributes: Mapping[str, str] = field(default_factory=dict)
     request_bytes: int = 0
     worst: Worst = field(default_factory=lambda: Worst(input_tokens=0, output_tokens=0))
+    units: Usage = field(default_factory=Usage)
     uncertain: bool = False
     given_up: bool = False
     admitted: float | None = None
     caller: Caller | None = None
     candidate: SealedProviderKey | None = None
     continues: str | None = None
+    background: bool = False
+    bound: bool = False
     owner: Owner | None = None
     attempts: int = 0
     written: bool = False

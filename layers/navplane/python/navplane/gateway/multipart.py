@@ -7,7 +7,7 @@ import re
 
 from navplane.errors import AmbiguousModel, BadMultipart
 from navplane.gateway.asgi import RawHeaders, first_of
-from navplane.gateway.body import ModelCall, checked_model
+from navplane.gateway.body import Member, ModelCall, checked_model
 
 MAX_PARTS = 200
 MAX_PART_HEADER_BYTES = 4096
@@ -21,7 +21,7 @@ _DISPOSITION = re.compile(
 # Anything else could be read as another name, another coding or another file by some parser.
 _PART_HEADERS = frozenset({b"content-disposition", b"content-type", b"content-length"})
 _STRAY_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-_READ = frozenset({"model", "stream"})
+_READ = frozenset({"model", "stream", "n"})
 
 
 def read_form(body: bytes, headers: RawHeaders, *, named: str | None = None) -> ModelCall:
@@ -44,7 +44,13 @@ def read_form(body: bytes, headers: RawHeaders, *, named: str | None = None) -> 
         fields[folded] = value
     model = checked_model(_text(fields["model"]) if "model" in fields else named, named=named)
     stream = fields.get("stream", b"").strip().lower() in (b"true", b"1")
-    return ModelCall(text="", model=model, stream=stream, members={}, everything=())
+    return ModelCall(text="", model=model, stream=stream, members=_members(fields), everything=())
+
+
+def _members(fields: dict[str, bytes]) -> dict[str, Member]:
+    """`n`, if it is a number; whether it makes sense is the provider's to judge."""
+    digits = fields.get("n", b"").strip()
+    return {"n": Member(key="n", value=int(digits), start=0, end=0)} if digits.isdigit() and len(digits) < 10 else {}
 
 
 def _parts(body: bytes, boundary: bytes) -> list[bytes]:

@@ -38,15 +38,17 @@ def require_own(gate: Gate, call: Call) -> None:
         call.owner = owner
 
 
-def bind(gate: Gate, call: Call, object_id: str, now: datetime) -> None:
+def bind(gate: Gate, call: Call, object_id: str, now: datetime, *, pending_event: str | None = None) -> None:
     """Never raises: an answer that was paid for goes out, and an object that could not be bound can't be asked for again."""
     assert call.provider is not None
     assert call.caller is not None
     assert call.candidate is not None
     if not OBJECT_ID.fullmatch(object_id):
         return
-    owner = Owner(org_id=call.caller.org_id, provider_key_id=call.candidate.context.provider_key_id)
+    key_id = call.candidate.context.provider_key_id
+    owner = Owner(org_id=call.caller.org_id, provider_key_id=key_id, pending_event=pending_event)
     try:
         gate.bind_object(call.provider.name, object_id, owner, now)
+        call.bound = True
     except NavPlaneError as exc:
         logger.warning("object.unbound", extra={"request_id": str(call.request_id), "error": type(exc).__name__})

@@ -1,11 +1,14 @@
 """The end of every request: its usage event and its one log line."""
 
+import time
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from navplane.gate.gate import Charge
 from navplane.gateway.asgi import first_of
+from navplane.gateway.background import SHOWING
 from navplane.gateway.call import Call
 from navplane.gateway.headers import KeyFinder
 from navplane.gateway.meter import measure
@@ -22,7 +25,7 @@ def usage_event(call: Call, keys: KeyFinder) -> UsageEvent:
     """`call` has a route and has ended."""
     route, candidate, caller = call.route, call.candidate, call.caller
     assert route is not None
-    reading = call.meter.close() if call.meter is not None else None
+    reading = call.meter.close() if call.meter is not None and route.endpoint not in SHOWING else None
     usage, quality = _measured(call, reading)
     return UsageEvent(
         request_id=call.request_id,
@@ -49,7 +52,7 @@ def usage_event(call: Call, keys: KeyFinder) -> UsageEvent:
         finish_reason=reading.finish_reason if reading else None,
         attempts=call.attempts,
         first_byte_ms=_milliseconds(call.first_byte - call.started) if call.first_byte is not None else None,
-        duration_ms=_milliseconds((call.ended or call.started) - call.started),
+        duration_ms=_milliseconds(_lasted(call)),
         request_bytes=call.request_bytes,
         response_bytes=call.response_bytes,
         client=_client(call, keys),
@@ -74,7 +77,7 @@ def log_line(call: Call, event: UsageEvent | None) -> None:
         "status": call.status or CLIENT_CLOSED,
         "outcome": event.outcome.value if event else (call.outcome or Outcome.REFUSED).value,
         "error_code": event.error_code if event else call.error_code,
-        "duration_ms": _milliseconds((call.ended or call.started) - call.started),
+        "duration_ms": _milliseconds(_lasted(call)),
     }
     if event is not None:
         tokens = {"input_tokens": event.usage.input_tokens, "output_tokens": event.usage.output_tokens}
@@ -98,7 +101,10 @@ def _measured(call: Call, reading: Reading | None) -> tuple[Usage, UsageQuality]
     if not call.written or call.route.endpoint in UNBILLED:
         return Usage(), UsageQuality.EXACT
     # The bytes of a recording or a picture are no measure of its tokens.
-    return measure(reading, request_bytes=0 if call.route.takes_form else call.request_bytes)
+    usage, quality = measure(reading, request_bytes=0 if call.route.takes_form else call.request_bytes)
+    if quality is UsageQuality.EXACT or usage.audio_seconds:
+        return usage, quality
+    return replace(usage, characters=call.units.characters, images=call.units.images), quality
 
 
 def _reported_cost(call: Call, reading: Reading | None) -> Decimal | None:
@@ -118,6 +124,11 @@ def _client(call: Call, keys: KeyFinder) -> str | None:
     agent = first_of(call.headers, b"user-agent") or b""
     text = agent.decode("ascii", "replace")[:128]
     return text if text and text.isprintable() and not keys.finds(agent) else None
+
+
+def _lasted(call: Call) -> float:
+    """In seconds, so far."""
+    return (call.ended if call.ended is not None else time.monotonic()) - call.started
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,8 +1,9 @@
-"""The log plane in one process, for `navplane serve`: the writer polls its queue, the maintenance keeps its schedule."""
+"""The log plane in one process, for `navplane serve`: the writer polls its queue, the maintenance and what else runs every
+minute keep their schedule."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -31,10 +32,13 @@ class Jobs:
     database: Database
     stop: threading.Event
     keep_months: int = 0
+    every_minute: Mapping[str, Callable[[datetime], object]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        for name, step, pause in (("writer", self._write, 0.0), ("maintenance", self._maintain, SCHEDULE_SECONDS)):
+        scheduled = {name: self._at_the_time(job) for name, job in self.every_minute.items()}
+        steps = {"maintenance": self._maintain, **scheduled}
+        for name, step, pause in (("writer", self._write, 0.0), *((n, s, SCHEDULE_SECONDS) for n, s in steps.items())):
             thread = threading.Thread(target=self._repeat, args=(step, pause), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -71,6 +75,12 @@ class Jobs:
             returned = self.consumer.consume(messages)
             self.source.acknowledge([message for message in messages if message.id not in returned])
         return len(messages)
+
+    def _at_the_time(self, job: Callable[[datetime], object]) -> Callable[[], None]:
+        def step() -> None:
+            job(datetime.now(UTC))
+
+        return step
 
     def _maintain(self) -> None:
         maintain(self.database, self.reaper, now=datetime.now(UTC), keep_months=self.keep_months)

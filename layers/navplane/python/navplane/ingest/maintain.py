@@ -6,6 +6,8 @@ from navplane.ingest import price_list
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
+from navplane.queue.request_log import QueueAge
+from navplane.store import admin_calls, completeness
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
 from navplane.store.reservations import delete_final, forget_windows
@@ -27,12 +29,15 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
         partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
     with database.transaction() as db:
         prices = price_list.load(db, now=now)
+    note_queue(database, reaper.queue_age, now=now)
     closed = reaper.reap(now)
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
         windows = forget_windows(db, before=now - WINDOWS_KEPT)
     differing = check_a_day(database, now=now)
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
+    with database.transaction() as db:
+        answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
     steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=JOB_SECONDS)
     counts = {
         "partitions_made": partitions,
@@ -42,7 +47,15 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
         "windows_forgotten": windows,
         "sums_differing": differing,
         "months_dropped": dropped,
+        "answers_forgotten": answers,
         "job_steps": steps,
     }
     logger.info("maintenance", extra=counts)
     return counts
+
+
+def note_queue(database: Database, queue_age: QueueAge, *, now: datetime) -> None:
+    """So that whoever reads usage can be told up to when it is complete: they see no queue."""
+    seconds = queue_age.oldest_event_age_seconds()
+    with database.transaction() as db:
+        completeness.note_queue(db, oldest_event_age=None if seconds is None else timedelta(seconds=seconds), now=now)

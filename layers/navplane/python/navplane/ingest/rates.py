@@ -83,7 +83,8 @@ def plain_output(usage: Usage) -> int:
 
 
 def is_consistent(usage: Usage) -> bool:
-    return plain_input(usage) >= 0 and plain_output(usage) >= 0
+    """Whether the parts fit into their sums, and all of it is in tokens: nobody here knows a price for anything else."""
+    return usage.is_in_tokens and plain_input(usage) >= 0 and plain_output(usage) >= 0
 
 
 def find(event: UsageEvent) -> Rates | None:

@@ -14,12 +14,13 @@ class ApiKeyStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What may be shown of an API key. `replaces` is the key whose rotation made this one; `last_used_at` is right to the
-    minute, and behind by as long as usage events wait."""
+    """What may be shown of an API key. `owner_user_id` is whose it is, if it is a person's; `replaces` is the key whose
+    rotation made this one; `last_used_at` is right to the minute, and behind by as long as usage events wait."""
 
     id: UUID
     org_id: UUID
     workspace_id: UUID
+    owner_user_id: UUID | None
     name: str
     is_default: bool
     key_prefix: str

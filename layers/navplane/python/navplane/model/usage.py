@@ -62,6 +62,7 @@ class Outcome(StrEnum):
 class Usage:
     """Token counts. `input_tokens` is ALL input the model read: cached and cache-writing tokens are parts of it, never
     besides it (OpenAI reports it so; Anthropic's three disjoint counts are added up). `output_tokens` includes reasoning.
+    `audio_seconds`, `characters` and `images` are what some models are billed by in place of tokens; each begun second counts.
     The provider's own JSON is kept beside these, so prices can be re-run."""
 
     input_tokens: int = 0
@@ -73,7 +74,15 @@ class Usage:
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
     web_searches: int = 0
+    audio_seconds: int = 0
+    characters: int = 0
+    images: int = 0
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+    @property
+    def is_in_tokens(self) -> bool:
+        """Whether rates per token tell what it costs."""
+        return not (self.audio_seconds or self.characters or self.images)

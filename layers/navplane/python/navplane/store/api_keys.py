@@ -12,7 +12,7 @@ from navplane.store.organizations import Position
 
 _SELECT = """
 SELECT k.id, k.org_id, k.workspace_id, k.name, k.is_default, k.key_prefix, k.key_hint, k.expires_at, k.revoked_at, k.replaces,
-       u.last_used_at, k.created_at
+       u.last_used_at, k.created_at, k.owner_user_id
   FROM public.api_keys AS k LEFT JOIN public.api_key_uses AS u ON u.org_id = k.org_id AND u.key_id = k.id
 """
 
@@ -75,9 +75,9 @@ def insert(db: Connection, key: ApiKey, *, digest: bytes) -> bool:
     rows = db.run(
         """
         INSERT INTO public.api_keys (org_id, id, workspace_id, name, is_default, digest, key_prefix, key_hint, expires_at,
-            replaces, created_at, updated_at)
+            replaces, owner_user_id, created_at, updated_at)
         SELECT :org_id, :id, w.id, :name, :is_default, :digest, :key_prefix, :key_hint, :expires_at::timestamptz,
-               :replaces::uuid, :now, :now
+               :replaces::uuid, :owner_user_id::uuid, :now, :now
           FROM public.workspaces AS w WHERE w.org_id = :org_id AND w.id = :workspace_id
         RETURNING id
         """,
@@ -91,6 +91,7 @@ def insert(db: Connection, key: ApiKey, *, digest: bytes) -> bool:
         key_hint=key.key_hint,
         expires_at=key.expires_at,
         replaces=key.replaces,
+        owner_user_id=key.owner_user_id,
         now=key.created_at,
     )
     return bool(rows)
@@ -120,10 +121,11 @@ def page(db: Connection, *, org_id: UUID, limit: int, after: Position | None, wo
 
 
 def update(db: Connection, key: ApiKey) -> None:
-    """Its name and its end, and whether it is the default one. Waits for the admissions that hold the row."""
+    """Its name, its owner and its end, and whether it is the default one. Waits for the admissions that hold the row."""
     db.run(
         """
-        UPDATE public.api_keys SET name = :name, expires_at = :expires_at::timestamptz, is_default = :is_default
+        UPDATE public.api_keys SET name = :name, expires_at = :expires_at::timestamptz, is_default = :is_default,
+            owner_user_id = :owner_user_id::uuid
          WHERE org_id = :org_id AND id = :id
         """,
         org_id=key.org_id,
@@ -131,6 +133,7 @@ def update(db: Connection, key: ApiKey) -> None:
         name=key.name,
         expires_at=key.expires_at,
         is_default=key.is_default,
+        owner_user_id=key.owner_user_id,
     )
 
 
@@ -158,4 +161,5 @@ def _api_key(row: Sequence[Any]) -> ApiKey:
         replaces=row[9],
         last_used_at=row[10],
         created_at=row[11],
+        owner_user_id=row[12],
     )

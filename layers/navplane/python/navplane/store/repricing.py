@@ -14,7 +14,7 @@ from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection
 from navplane.store.ledger import AGREED, ENTER
 from navplane.store.request_logs import data_errors_told
-from navplane.store.rollups import MOVES, add_up
+from navplane.store.rollups import MOVES, adding_up
 
 _COUNTS = tuple(Usage.__dataclass_fields__)
 _FACTS = (
@@ -55,7 +55,7 @@ WITH given AS (
      WHERE log.request_id = priced.request_id AND log.revision = priced.revision
        AND (log.cost_usd, log.price_quality) IS DISTINCT FROM (priced.cost_usd, priced.price_quality)
     RETURNING new.request_id, old AS before, new AS after
-), entered AS ({ENTER}), moved AS ({MOVES}), hourly AS ({add_up("hour")}), daily AS ({add_up("day")})
+), entered AS ({ENTER}), moved AS ({MOVES}), {adding_up()}
 SELECT request_id, coalesce((after).cost_usd, 0) - coalesce((before).cost_usd, 0) FROM changed
 """  # noqa: S608 - names of our own columns
 

@@ -21,7 +21,7 @@ from navplane.model.usage import Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection, sqlstate
 from navplane.store.ledger import AGREED, ENTER
-from navplane.store.rollups import MOVES, add_up
+from navplane.store.rollups import MOVES, adding_up
 
 # Which fact wins: a later one supersedes the row of its request only from further right.
 QUALITIES = (UsageQuality.LOST, UsageQuality.ESTIMATED, UsageQuality.EXACT)
@@ -72,7 +72,7 @@ WITH given AS (
     SELECT o.* FROM (SELECT array_agg(request_id) AS requests, array_agg(key_id) AS keys FROM given) AS asked,
         public.usage_owners(asked.requests, asked.keys) AS o
 ), priced AS (
-    SELECT given.request_id, owners.org_id, owners.workspace_id, owners.key_id,
+    SELECT given.request_id, owners.org_id, owners.workspace_id, owners.key_id, owners.user_id,
            {", ".join(f"given.{name}" for name in _COLUMNS)},
            coalesce(agreed.cost_usd, given.cost_usd) AS cost_usd,
            CASE WHEN agreed.id IS NULL THEN given.price_quality ELSE '{PriceQuality.PRICED}' END AS price_quality,
@@ -81,13 +81,13 @@ WITH given AS (
       FROM given JOIN owners USING (request_id)
       LEFT JOIN LATERAL ({AGREED}) AS agreed ON given.negotiable
 ), changed AS (
-    INSERT INTO public.request_logs AS log (request_id, org_id, workspace_id, key_id, {", ".join(_STORED)})
-    SELECT request_id, org_id, workspace_id, key_id, {", ".join(_STORED)} FROM priced ORDER BY request_id
+    INSERT INTO public.request_logs AS log (request_id, org_id, workspace_id, key_id, user_id, {", ".join(_STORED)})
+    SELECT request_id, org_id, workspace_id, key_id, user_id, {", ".join(_STORED)} FROM priced ORDER BY request_id
     ON CONFLICT (request_id) DO UPDATE
        SET {", ".join(f"{name} = excluded.{name}" for name in _STORED)}, revision = log.revision + 1, recorded_at = now()
      WHERE array_position(:qualities::text[], excluded.usage_quality) > array_position(:qualities::text[], log.usage_quality)
     RETURNING new.request_id, old AS before, new AS after
-), entered AS ({ENTER}), moved AS ({MOVES}), hourly AS ({add_up("hour")}), daily AS ({add_up("day")})
+), entered AS ({ENTER}), moved AS ({MOVES}), {adding_up()}
 SELECT count(*) FROM changed
 """  # noqa: S608 - what is filled in are names of our own columns
 
@@ -235,6 +235,7 @@ class RequestRow:
     org_id: UUID
     workspace_id: UUID
     key_id: UUID
+    user_id: UUID | None
     provider: str | None
     provider_key_id: UUID | None
     model: str | None

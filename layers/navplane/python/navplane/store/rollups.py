@@ -1,5 +1,6 @@
 """The sums by hour and by UTC day: kept by the statement that records rows, rebuilt and checked from the rows."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -7,12 +8,42 @@ from uuid import UUID
 from navplane.model.ids import smallest_id_of
 from navplane.store.database import Connection
 
-Span = Literal["hour", "day"]
-TABLES: dict[Span, str] = {"hour": "public.usage_hourly", "day": "public.usage_daily"}
 
-_KEY = "org_id, workspace_id, key_id, user_id, provider, model, endpoint, demo, starts_at"
-# A model's name is the caller's choice, and an index takes only so much.
-_DIMENSIONS = "org_id, workspace_id, key_id, NULL::uuid, provider, left(model, 200), endpoint, demo"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollup:
+    """A table of sums by hour or by UTC day. `finest` knows key and user; the others are smaller and know neither."""
+
+    table: str
+    span: Literal["hour", "day"]
+    finest: bool
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return ("workspace_id", *(("key_id", "user_id") if self.finest else ()), "provider", "model", "endpoint")
+
+    @property
+    def key(self) -> str:
+        return ", ".join(("org_id", *self.dimensions, "demo", "starts_at"))
+
+    @property
+    def key_of_row(self) -> str:
+        """The same, of a row. A model's name is the caller's choice, and an index takes only so much."""
+        row = (name if name != "model" else "left(model, 200)" for name in self.dimensions)
+        return ", ".join(("org_id", *row, "demo", f"date_trunc('{self.span}', created_at, 'UTC')"))
+
+    @property
+    def groups(self) -> str:
+        return ", ".join(str(n) for n in range(1, len(self.dimensions) + 4))
+
+
+# In the order in which every writer locks them.
+ROLLUPS = (
+    Rollup(table="public.usage_hourly", span="hour", finest=True),
+    Rollup(table="public.usage_daily", span="day", finest=True),
+    Rollup(table="public.org_usage_hourly", span="hour", finest=False),
+    Rollup(table="public.org_usage_daily", span="day", finest=False),
+)
+
 SUMS = {
     "requests": "sum(sign)",
     "failed_requests": "sum(sign) FILTER (WHERE outcome <> 'ok')",
@@ -33,19 +64,22 @@ UNION ALL SELECT -1, (before).* FROM changed WHERE (before).request_id IS NOT NU
 """
 
 
-_GROUPS = ", ".join(str(n) for n in range(1, 10))
 _COUNTED = ", ".join(f"coalesce({expression}, 0)" for expression in SUMS.values())
 
 
-def add_up(span: Span, source: str = "moved") -> str:
+def add_up(rollup: Rollup, source: str = "moved") -> str:
     """Add the rows of `source`, in the shape of MOVES, to their sums; in order, so that no two writers wait for each other."""
     return f"""
-        INSERT INTO {TABLES[span]} AS total ({_KEY}, {", ".join(SUMS)})
-        SELECT {_DIMENSIONS}, date_trunc('{span}', created_at, 'UTC'), {_COUNTED}
-          FROM {source} GROUP BY {_GROUPS} ORDER BY {_GROUPS}
-        ON CONFLICT (org_id, starts_at, key_id, workspace_id, user_id, provider, model, endpoint, demo) DO UPDATE
+        INSERT INTO {rollup.table} AS total ({rollup.key}, {", ".join(SUMS)})
+        SELECT {rollup.key_of_row}, {_COUNTED} FROM {source} GROUP BY {rollup.groups} ORDER BY {rollup.groups}
+        ON CONFLICT ({rollup.key}) DO UPDATE
            SET {", ".join(f"{name} = total.{name} + excluded.{name}" for name in SUMS)}
     """  # noqa: S608 - what is filled in are names of our own columns
+
+
+def adding_up() -> str:
+    """Common table expressions that add `moved` to every table of sums."""
+    return ", ".join(f"summed_{number} AS ({add_up(rollup)})" for number, rollup in enumerate(ROLLUPS))
 
 
 # A sum that was moved away from is left over as zeros.
@@ -67,18 +101,19 @@ _PATIENCE = "SET LOCAL lock_timeout = '500ms'"
 def drift(db: Connection, *, since: datetime, until: datetime | None = None) -> int:
     """How many sums of whole UTC days from `since` on, and before `until`, are not those of the rows, in one snapshot. 0 is the
     only good one."""
+    return sum(_differing(db, rollup, since=since, until=until) for rollup in ROLLUPS)
+
+
+def _differing(db: Connection, rollup: Rollup, *, since: datetime, until: datetime | None) -> int:
+    kept = (
+        f"SELECT {rollup.key}, {', '.join(SUMS)} FROM {rollup.table}"  # noqa: S608 - names of our own columns
+        " WHERE starts_at >= :since AND starts_at < coalesce(CAST(:until AS timestamptz), 'infinity')"
+        f" AND {_COUNTS_SOMETHING}"
+    )
+    true = f"SELECT {rollup.key_of_row}, {_COUNTED} FROM {_RAW} GROUP BY {rollup.groups}"  # noqa: S608
+    both = f"SELECT count(*) FROM (({kept} EXCEPT {true}) UNION ALL ({true} EXCEPT {kept})) AS differing"  # noqa: S608
     beyond = smallest_id_of(until) if until else _LAST
-    differing = 0
-    for span, table in TABLES.items():
-        kept = (
-            f"SELECT {_KEY}, {', '.join(SUMS)} FROM {table}"  # noqa: S608 - names of our own columns
-            " WHERE starts_at >= :since AND starts_at < coalesce(CAST(:until AS timestamptz), 'infinity')"
-            f" AND {_COUNTS_SOMETHING}"
-        )
-        true = f"SELECT {_DIMENSIONS}, date_trunc('{span}', created_at, 'UTC'), {_COUNTED} FROM {_RAW} GROUP BY {_GROUPS}"  # noqa: S608
-        both = f"SELECT count(*) FROM (({kept} EXCEPT {true}) UNION ALL ({true} EXCEPT {kept})) AS differing"  # noqa: S608
-        differing += db.run(both, since=since, until=until, first=smallest_id_of(since), beyond=beyond)[0][0]
-    return differing
+    return int(db.run(both, since=since, until=until, first=smallest_id_of(since), beyond=beyond)[0][0])
 
 
 def first_kept_day(db: Connection) -> datetime | None:
@@ -91,9 +126,9 @@ def rebuild(db: Connection, *, since: datetime) -> None:
     """Make the sums of whole UTC days from `since` on anew. Until the caller's transaction ends, writers wait: whoever has
     written rows that are not seen here adds them up afterwards."""
     _keep_writers_out(db)
-    for span, table in TABLES.items():
-        db.run(f"DELETE FROM {table} WHERE starts_at >= :since", since=since)  # noqa: S608 - the name is one of ours
-        db.run(add_up(span, _RAW), first=smallest_id_of(since), beyond=_LAST)
+    for rollup in ROLLUPS:
+        db.run(f"DELETE FROM {rollup.table} WHERE starts_at >= :since", since=since)  # noqa: S608 - the name is one of ours
+        db.run(add_up(rollup, _RAW), first=smallest_id_of(since), beyond=_LAST)
 
 
 def rebuild_day(db: Connection, *, org_id: UUID, day: datetime) -> int:
@@ -103,17 +138,17 @@ def rebuild_day(db: Connection, *, org_id: UUID, day: datetime) -> int:
     _keep_writers_out(db)
     following = day + timedelta(days=1)
     arguments = {"org_id": org_id, "first": smallest_id_of(day), "beyond": smallest_id_of(following)}
-    for span, table in TABLES.items():
+    for rollup in ROLLUPS:
         db.run(
-            f"DELETE FROM {table} WHERE org_id = :org_id AND starts_at >= :day AND starts_at < :following",  # noqa: S608
+            f"DELETE FROM {rollup.table} WHERE org_id = :org_id AND starts_at >= :day AND starts_at < :following",  # noqa: S608
             org_id=org_id,
             day=day,
             following=following,
         )
-        db.run(add_up(span, _RAW_OF_ONE), **arguments)
+        db.run(add_up(rollup, _RAW_OF_ONE), **arguments)
     return int(db.run(f"SELECT count(*) FROM {_RAW_OF_ONE}", **arguments)[0][0])  # noqa: S608
 
 
 def _keep_writers_out(db: Connection) -> None:
-    for table in TABLES.values():
-        db.run(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+    for rollup in ROLLUPS:
+        db.run(f"LOCK TABLE {rollup.table} IN SHARE ROW EXCLUSIVE MODE")

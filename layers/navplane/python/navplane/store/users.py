@@ -29,6 +29,11 @@ def is_platform_admin(db: Connection, *, issuer: str, subject: str) -> bool:
     return bool(rows and rows[0][0])
 
 
+def is_member(db: Connection, *, org_id: UUID, user_id: UUID) -> bool:
+    sql = "SELECT FROM public.org_members WHERE org_id = :org_id AND user_id = :user_id"
+    return bool(db.run(sql, org_id=org_id, user_id=user_id))
+
+
 def see(db: Connection, identity: Identity, *, user_id: UUID, now: datetime) -> bool:
     """Write down that the user was here, under `user_id` if never before; return whether it is a platform admin."""
     db.run(

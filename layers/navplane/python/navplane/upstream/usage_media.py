@@ -5,12 +5,15 @@ Newer models count tokens; whisper counts seconds, and says so; text, subtitles 
 """
 
 import json
+import math
 import re
 from typing import ClassVar
 
 from navplane.model.usage import Usage
 from navplane.upstream.usage import Object, UsageReader, count, label, part, text_bytes_of
 
+# A month: no recording is longer.
+MAX_SECONDS = 31 * 86400
 _NEWS = re.compile(
     rb'"type"\s*:\s*"(?:image_generation\.completed|image_edit\.completed|transcript\.text\.done|speech\.audio\.done|error)"'
 )
@@ -75,13 +78,29 @@ class TranscriptionReader(MediaReader):
         if data.lstrip().startswith(b"{"):
             super().body(data)
 
+    def read_body(self, body: Object) -> None:
+        super().read_body(body)
+        if self.raw is None and seconds_of(body.get("duration")):
+            # Without a word on usage, `verbose_json` still says how long the sound was.
+            self.raw, self.final = {"duration": body["duration"]}, True
+
 
 def media_usage(raw: Object) -> Usage:
-    """`input_tokens_details` at images, `input_token_details` at transcriptions. Seconds are no tokens: see `raw`."""
+    """`input_tokens_details` at images, `input_token_details` at transcriptions. Seconds are no tokens."""
     details = part(raw, "input_tokens_details") or part(raw, "input_token_details")
     return Usage(
         input_tokens=count(raw.get("input_tokens")),
         output_tokens=count(raw.get("output_tokens")),
         cached_input_tokens=count(details.get("cached_tokens")),
         audio_input_tokens=count(details.get("audio_tokens")),
+        audio_seconds=seconds_of(raw.get("duration")) or seconds_of(raw.get("seconds")),
     )
+
+
+def seconds_of(value: object) -> int:
+    """Whole seconds, each begun one counted; some providers write the number as a text. 0 where it makes no sense."""
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except ValueError:
+        return 0
+    return math.ceil(seconds) if 0 < seconds < MAX_SECONDS else 0

@@ -1,0 +1,17 @@
+"""audit_sign: every minute, signs where the audit's chains end. Its KEK rights are for its own key alone; Postgres as
+navplane_signer."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from navplane import wiring
+from navplane.config import CustodySettings
+from navplane.custody.sign_audit import AuditSigner
+
+settings = CustodySettings.from_env()
+signer = AuditSigner(database=wiring.database(settings.database, size=1), kek=wiring.kek(settings.kek), region=settings.region)
+
+
+def handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:
+    """Answers how many heads were signed; fails, and so alarms, when entries are not as they were written."""
+    return {"heads_signed": signer.sign(datetime.now(UTC))}

@@ -1,0 +1,1 @@
+"""What keeps keys and proofs: signs the audit, rotates the KEK, destroys an organization's secrets."""
