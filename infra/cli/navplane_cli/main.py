@@ -17,6 +17,7 @@ COMMANDS = {
     "dlq": "navplane_cli.dlq:app",
     "ledger": "navplane_cli.ledger:app",
     "audit": "navplane_cli.audit:app",
+    "keys": "navplane_cli.keys:app",
     "prices": "navplane_cli.prices:app",
     "jobs": "navplane_cli.jobs:app",
 }

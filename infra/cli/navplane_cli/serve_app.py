@@ -127,7 +127,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     plane = _plane(settings, "navplane_admin", records_users=True)
     kek = wiring.kek_wrapper(settings.kek)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    desk = KeyDesk(kek=kek, origins=wiring.origins(settings.upstream))
+    desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
         api_keys.router,

@@ -119,6 +119,7 @@ def test_maintenance_closes_what_a_dead_proxy_left_and_answers_counts(
         "windows_forgotten",
         "sums_differing",
         "months_dropped",
+        "answers_forgotten",
         "job_steps",
     }
     assert answer["reservations_closed"] == 1

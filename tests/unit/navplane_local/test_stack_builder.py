@@ -61,7 +61,12 @@ def test_a_function_knows_its_own_role_and_no_secret_it_has_no_use_for(stack: St
         role = seen["DATABASE_USER"].removeprefix("navplane_")
         assert seen["DATABASE_PASSWORD"] == f"{role}-password"
         assert [value for value in seen.values() if value.endswith("-password")] == [f"{role}-password"]
-        with_kek = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction", "AuditSignFunction")
+        with_kek = function.logical_id in (
+            "ProxyFunction",
+            "AdminProviderKeysFunction",
+            "AuditSignFunction",
+            "RewrapKeysFunction",
+        )
         assert ("the-kek" in seen.values()) is with_kek
         with_upstream = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction")
         assert (seen.get("NAVPLANE_UPSTREAM_OVERRIDE_OPENAI") == "http://127.0.0.1:3") is with_upstream
