@@ -128,7 +128,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     plane = _plane(settings, "navplane_admin", records_users=True)
     kek = wiring.kek_wrapper(settings.kek)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    desk = KeyDesk(kek=kek, origins=wiring.origins(settings.upstream))
+    desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
         api_keys.router,
@@ -169,6 +169,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         reaper=Reaper(gate=gate, database=writer, queue_age=age),
         database=writer,
         stop=stop,
+        keep_months=settings.request_log_months,
         every_minute={"audit_sign": _audit_signer(settings).sign},
     )
 
