@@ -19,6 +19,7 @@ from navplane.admin import (
     openapi,
     organizations,
     platform_limits,
+    platform_usage,
     policies,
     price_overrides,
     provider_keys,
@@ -57,7 +58,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/audit/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
 )
 
 
@@ -130,7 +131,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     plane = _plane(settings, "navplane_admin", records_users=True)
     kek = wiring.kek_wrapper(settings.kek)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    desk = KeyDesk(kek=kek, origins=wiring.origins(settings.upstream))
+    desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
         api_keys.router,
@@ -152,7 +153,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = _plane(settings, "navplane_reader", records_users=False)
-    return create(title=openapi.TITLE, routers=(requests.router, usage.router, audit.router, receipts.router), plane=plane)
+    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:
@@ -173,6 +175,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         reaper=Reaper(gate=gate, database=writer, queue_age=age),
         database=writer,
         stop=stop,
+        keep_months=settings.request_log_months,
         every_minute={"audit_sign": _audit_signer(settings).sign},
     )
 

@@ -17,6 +17,7 @@ from navplane.admin import (
     openapi,
     organizations,
     platform_limits,
+    platform_usage,
     policies,
     price_overrides,
     provider_keys,
@@ -55,7 +56,7 @@ SERVED_BY = {
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
 }
 
 
@@ -119,6 +120,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/usage/top",
+        "GET /admin/usage/summary",
+        "GET /admin/usage/breakdown",
+        "GET /admin/usage/timeseries",
+        "GET /admin/usage/top",
         "GET /admin/orgs/{org_id}/audit",
         "GET /admin/orgs/{org_id}/audit/export",
         "GET /admin/audit/recent",

@@ -412,6 +412,7 @@ def test_every_table_of_the_schema_is_in_the_matrix_or_known_to_belong_to_nobody
         "model_price_hits",
         "model_prices",
         "audit_keys",
+        "kek_rotations",
     }
 
 

@@ -226,6 +226,13 @@ class KeyUnavailable(DependencyUnavailable):
     code = "key_unavailable"
 
 
+class KekRetired(KeyUnavailable):
+    """What was to be stored is sealed under a KEK that is being replaced: nothing is, any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Secrets can't be stored just now: the key that seals them is being replaced.", retry_after=60)
+
+
 class DecryptionError(NavPlaneError):
     """Anything wrong while opening a sealed value. One class, one message: it must not tell an attacker which check failed."""
 

@@ -69,6 +69,7 @@ class Permission(StrEnum):
     LEDGER_JOB_CREATE = "ledger_job:create"
     REQUEST_LIST = "request:list"
     USAGE_READ = "usage:read"
+    PLATFORM_USAGE_READ = "platform_usage:read"
 
 
 class Role(StrEnum):

@@ -15,10 +15,12 @@ from navplane.upstream.origin import Origins
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDesk:
-    """What storing a provider key takes: a KEK to wrap with, and where the providers are asked about the key."""
+    """What storing a provider key takes: a KEK to wrap with, the one that does once that is being retired, and where the
+    providers are asked about the key."""
 
     kek: KekWrapper
     origins: Origins
+    successor: KekWrapper | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
