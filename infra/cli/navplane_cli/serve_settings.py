@@ -19,6 +19,7 @@ from navplane.config import (
     UpstreamSettings,
     key_prefixes,
     region_of,
+    request_log_months,
     require,
     require_loopback,
     whole_number,
@@ -73,6 +74,7 @@ class ServeSettings:
     key_prefixes: tuple[str, ...]
     conduct: ConductSettings
     max_body_bytes: int
+    request_log_months: int
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -87,6 +89,7 @@ class ServeSettings:
             key_prefixes=key_prefixes(env),
             conduct=ConductSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
+            request_log_months=request_log_months(env),
         )
 
 

@@ -49,7 +49,7 @@ def test_proxy_streams_and_the_others_do_not(stack: Stack) -> None:
 
 def test_event_sources_are_those_of_the_template(stack: Stack) -> None:
     assert stack.functions["RequestLogWriterFunction"].sources == (
-        SqsSource(queue="UsageQueue", batch_size=200, window_seconds=1.0, reports_item_failures=True, concurrency=5),
+        SqsSource(queue="UsageQueue", batch_size=500, window_seconds=1.0, reports_item_failures=True, concurrency=5),
     )
     assert stack.functions["MaintenanceFunction"].schedules == (Schedule(name="EveryMinute", every_seconds=60, input=None),)
     assert stack.queues["UsageQueue"].dead_letter_queue == "UsageDeadLetterQueue"

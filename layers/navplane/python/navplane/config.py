@@ -302,7 +302,7 @@ class ProviderKeysSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterSettings:
-    """request_log_writer and maintenance."""
+    """request_log_writer."""
 
     database: DatabaseSettings
     queue_url: str
@@ -314,6 +314,31 @@ class WriterSettings:
             database=DatabaseSettings.from_env(env),
             queue_url=require(env, "QUEUE_URL"),
             dead_letter_queue_url=require(env, "DEAD_LETTER_QUEUE_URL"),
+        )
+
+
+def request_log_months(env: Environment) -> int:
+    """0 keeps request logs for good. A dead letter may come back for 28 days, and a month must be over before it goes."""
+    months = whole_number(env, "REQUEST_LOG_MONTHS", 13)
+    if months == 1:
+        raise ConfigurationError("REQUEST_LOG_MONTHS is 1; it must be 0 (keep everything) or at least 2.")
+    return months
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceSettings:
+    """`request_log_months`: how many whole months request logs are kept; 0 for good."""
+
+    database: DatabaseSettings
+    queue_url: str
+    request_log_months: int
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_env(env),
+            queue_url=require(env, "QUEUE_URL"),
+            request_log_months=request_log_months(env),
         )
 
 
