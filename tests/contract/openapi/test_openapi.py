@@ -57,8 +57,6 @@ SERVED_BY = {
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
-    "AdminProviderKeysFunction": (provider_keys.router, health.router),
     "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
 }
 
