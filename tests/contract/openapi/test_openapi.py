@@ -17,8 +17,10 @@ from navplane.admin import (
     openapi,
     organizations,
     platform_limits,
+    platform_usage,
     policies,
     price_overrides,
+    provider_key_changes,
     provider_keys,
     provider_settings,
     providers,
@@ -27,7 +29,8 @@ from navplane.admin import (
     routes,
     usage,
 )
-from navplane.admin.openapi import ROUTERS, document, rendered
+from navplane.admin.app import bare
+from navplane.admin.openapi import ROUTERS, document, guarded, rendered
 from openapi_spec_validator import validate
 
 ROOT = Path(__file__).parents[3]
@@ -53,8 +56,8 @@ SERVED_BY = {
         model_prices.router,
         providers.router,
     ),
-    "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
+    "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, health.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
 }
 
 
@@ -84,6 +87,8 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/provider-keys",
         "POST /admin/orgs/{org_id}/provider-keys",
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
+        "PUT /admin/orgs/{org_id}/provider-keys/{key_id}",
+        "POST /admin/orgs/{org_id}/provider-keys/{key_id}/rotate",
         "GET /admin/orgs/{org_id}/provider-settings",
         "PUT /admin/orgs/{org_id}/provider-settings",
         "GET /admin/orgs/{org_id}/policies",
@@ -118,6 +123,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/usage/top",
+        "GET /admin/usage/summary",
+        "GET /admin/usage/breakdown",
+        "GET /admin/usage/timeseries",
+        "GET /admin/usage/top",
         "GET /admin/orgs/{org_id}/audit",
         "GET /admin/orgs/{org_id}/audit/export",
         "GET /admin/audit/recent",
@@ -186,3 +196,14 @@ def routed_to(function: str) -> set[str]:
     section = re.split(r"\n  (?=\S)", text.split(f"\n  {function}:\n", 1)[1], maxsplit=1)[0]
     events = re.findall(r"Method: (\w+), Path: (?:'([^']+)'|([^ ,}]+))", section)
     return {f"{method} {quoted or plain}" for method, quoted, plain in events}
+
+
+def test_what_can_be_read_can_be_changed_by_version() -> None:
+    app = bare(title="test", routers=ROUTERS)
+    readable = {route.path for route, _ in guarded(app) if "GET" in (route.methods or ())}
+    unversioned = {
+        route.path
+        for route, gate in guarded(app)
+        if {"PUT", "PATCH"} & set(route.methods or ()) and route.path in readable and not gate.versioned
+    }
+    assert unversioned == set()

@@ -139,13 +139,14 @@ def update_api_key(
     org_id: UUID,
     key_id: UUID,
     body: ApiKeyChange,
-    call: Annotated[Call, require(Permission.API_KEY_UPDATE)],
+    call: Annotated[Call, require(Permission.API_KEY_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ApiKeyView:
     """In force once this has answered. A revoked key can't be changed: 409."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _found(db, org_id=org_id, key_id=key_id)
+        change.expected(call, _view(before, call.now))
         if before.revoked_at is not None:
             raise Conflict("A revoked API key can't be changed: create another.")
         _member(db, org_id=org_id, user_id=body.owner_user_id)

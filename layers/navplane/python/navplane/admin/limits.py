@@ -147,13 +147,14 @@ def update_limit(
     org_id: UUID,
     limit_id: UUID,
     body: LimitChange,
-    call: Annotated[Call, require(Permission.LIMIT_UPDATE)],
+    call: Annotated[Call, require(Permission.LIMIT_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> LimitView:
     """What was used stays used. In force once this has answered."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _kept(db, org_id=org_id, limit_id=limit_id, now=call.now)
+        change.expected(call, view(before, call.now))
         limit = replace(
             before.limit,
             amount=amount_of(body, before.limit.kind),

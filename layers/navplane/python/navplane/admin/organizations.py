@@ -126,11 +126,15 @@ def read_organization(org_id: UUID, plane: ThePlane) -> OrganizationView:
 
 @router.put("/admin/orgs/{org_id}", summary="Change an organization", responses=responses(400, 404, 413, 422))
 def update_organization(
-    org_id: UUID, body: OrganizationChange, call: Annotated[Call, require(Permission.ORGANIZATION_UPDATE)], plane: ThePlane
+    org_id: UUID,
+    body: OrganizationChange,
+    call: Annotated[Call, require(Permission.ORGANIZATION_UPDATE, versioned=True)],
+    plane: ThePlane,
 ) -> OrganizationView:
     """What is absent stays as it is."""
     with plane.database.transaction(org_id=org_id) as db:
         before = change.held(db, org_id=org_id)
+        change.expected(call, _view(before))
         after = organizations.update(
             db,
             org_id=org_id,

@@ -129,7 +129,7 @@ def update_policy(
     org_id: UUID,
     policy_id: UUID,
     body: PolicyChange,
-    call: Annotated[Call, require(Permission.POLICY_UPDATE)],
+    call: Annotated[Call, require(Permission.POLICY_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> PolicyView:
     """What is absent is as if it had never been said. In force once this has answered."""
@@ -137,6 +137,7 @@ def update_policy(
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _kept(db, org_id=org_id, policy_id=policy_id)
+        change.expected(call, _view(before))
         policies.save(db, policy, org_id=org_id, scope=before.scope, scope_id=before.scope_id, policy_id=policy_id)
         after = _kept(db, org_id=org_id, policy_id=policy_id)
         _tell(db, call, org_id=org_id, policy_id=policy_id, before=before, after=after)

@@ -68,7 +68,7 @@ def read_provider_settings(org_id: UUID, plane: ThePlane) -> ProviderSettingsVie
 def update_provider_settings(
     org_id: UUID,
     body: ProviderSettingsChange,
-    call: Annotated[Call, require(Permission.PROVIDER_SETTINGS_UPDATE)],
+    call: Annotated[Call, require(Permission.PROVIDER_SETTINGS_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ProviderSettingsView:
     """What is absent stays as it is, each provider by itself. In force once this has answered."""
@@ -77,6 +77,7 @@ def update_provider_settings(
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _policy(db, org_id=org_id)
+        change.expected(call, _view(before))
         after = _changed(before, body)
         policies.save(db, after, org_id=org_id, scope=PolicyScope.ORGANIZATION, scope_id=org_id, policy_id=new_id())
         change.audited(

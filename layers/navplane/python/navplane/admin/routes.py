@@ -142,13 +142,18 @@ def read_route(org_id: UUID, route_id: UUID, plane: ThePlane) -> RouteView:
 
 @router.put("/admin/orgs/{org_id}/routes/{route_id}", summary="Replace a route", responses=responses(400, 404, 409, 413, 422))
 def update_route(
-    org_id: UUID, route_id: UUID, body: RouteBody, call: Annotated[Call, require(Permission.ROUTE_UPDATE)], plane: ThePlane
+    org_id: UUID,
+    route_id: UUID,
+    body: RouteBody,
+    call: Annotated[Call, require(Permission.ROUTE_UPDATE, versioned=True)],
+    plane: ThePlane,
 ) -> RouteView:
     """In force for the next call once this has answered. What a workflow made is changed by the workflow: 409."""
     route = _route(body, route_id=route_id)
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _made_by_hand(db, org_id=org_id, route_id=route_id)
+        change.expected(call, _view(before))
         _check(db, route, org_id=org_id)
         if not routes.update(db, route, org_id=org_id):
             raise _taken(route)
