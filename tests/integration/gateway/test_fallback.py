@@ -149,7 +149,7 @@ def test_what_may_have_cost_something_is_not_tried_again(
 def test_a_route_may_go_on_all_the_same_and_the_usage_counts_as_estimated(
     application: Application, provider: FakeProvider, fault: str, chain: str, streamed: bool
 ) -> None:
-    path, first, second = chained(application, chain, when_billed=True)
+    path, _, second = chained(application, chain, when_billed=True)
     steps, code = COSTLY[fault]
     provider.script_in_turn(steps, good(path, streamed=streamed))
     answered = application.post(path, ask(streamed=streamed))
