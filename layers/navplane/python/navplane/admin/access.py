@@ -56,6 +56,7 @@ class Permission(StrEnum):
     LEDGER_JOB_LIST = "ledger_job:list"
     LEDGER_JOB_CREATE = "ledger_job:create"
     REQUEST_LIST = "request:list"
+    REQUEST_READ = "request:read"
     USAGE_READ = "usage:read"
     PLATFORM_USAGE_READ = "platform_usage:read"
 

@@ -25,6 +25,7 @@ from navplane.admin import (
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     usage,
 )
@@ -76,6 +77,7 @@ ROUTERS = (
     ledger_jobs.router,
     model_prices.router,
     requests.router,
+    request_detail.router,
     usage.router,
     platform_usage.router,
     audit.router,
