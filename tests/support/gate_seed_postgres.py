@@ -11,7 +11,7 @@ from navplane.model.ids import RequestId, new_id, new_request_id
 from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import ProviderSettings
 from navplane.model.provider_key import SealedProviderKey, SealingContext
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 from navplane.model.usage import Endpoint
 from navplane.store.database import Connection, Database
 
@@ -83,6 +83,13 @@ class PostgresSeed:
             allow=list(settings.allow_models),
             block=list(settings.block_models),
         )
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        self._run(
+            caller.org_id,
+            "UPDATE public.workspaces SET data_mode = :mode WHERE org_id = :org_id AND id = :id",
+            mode=data_mode.value, id=caller.workspace_id,
+        )  # fmt: skip
 
     def revoke(self, key_id: UUID) -> None:
         self._run(
@@ -183,6 +190,9 @@ class PostgresGateOfBothPlanes:
 
     def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
         self._proxys.bind_object(provider, object_id, owner, now)
+
+    def keeps_content(self, caller: Caller) -> bool:
+        return self._proxys.keeps_content(caller)
 
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         return self._proxys.owner_of(provider, object_id)

@@ -12,6 +12,8 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -127,6 +129,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     routers = (
         organizations.router,
         api_keys.router,
+        data_mode.router,
+        contents.router,
         provider_settings.router,
         limits.router,
         price_overrides.router,

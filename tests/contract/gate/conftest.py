@@ -8,7 +8,7 @@ from navplane.gate.gate import Caller
 from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import ProviderSettings
 from navplane.model.provider_key import SealedProviderKey
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
 from tests.contract.gate.seed import Subject
 from tests.support.gate_memory import MemoryGate
@@ -39,6 +39,9 @@ class MemorySeed:
 
     def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None:
         self._gate.set_settings(org_id, settings)
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        self._gate.set_data_mode(caller.workspace_id, data_mode)
 
     def revoke(self, key_id: UUID) -> None:
         self._gate.revoke(key_id)

@@ -9,7 +9,7 @@ from navplane.gate.gate import Caller, Gate
 from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import ProviderSettings
 from navplane.model.provider_key import SealedProviderKey
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
 
 class Seed(Protocol):
@@ -28,6 +28,10 @@ class Seed(Protocol):
     def set_enabled(self, org_id: UUID, enabled: bool) -> None: ...
 
     def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None: ...
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        """Of the caller's workspace."""
+        ...
 
     def revoke(self, key_id: UUID) -> None: ...
 

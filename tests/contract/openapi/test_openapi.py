@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -38,7 +40,7 @@ OPERATIONS = {
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
-    "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
+    "AdminTenancyFunction": (organizations.router, api_keys.router, data_mode.router, contents.router, openapi.router),
     "AdminPoliciesFunction": (
         provider_settings.router,
         limits.router,
@@ -104,6 +106,9 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/audit/keys",
         "GET /admin/audit/export",
         "GET /v1/receipts/{request_id}",
+        "GET /admin/orgs/{org_id}/requests/{request_id}/content",
+        "GET /admin/orgs/{org_id}/workspaces/{workspace_id}/data-mode",
+        "PUT /admin/orgs/{org_id}/workspaces/{workspace_id}/data-mode",
     }
 
 

@@ -203,6 +203,7 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
             "reservations_closed": 1,
             "reservations_deleted": 2,
             "windows_forgotten": 0,
+            "contents_forgotten": 0,
             "job_steps": 0,
         }
         assert set(reservation_states(superuser, [old, young, *open_and_old])) == {young}
@@ -212,5 +213,6 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
             "reservations_closed": 0,
             "reservations_deleted": 0,
             "windows_forgotten": 0,
+            "contents_forgotten": 0,
             "job_steps": 0,
         }

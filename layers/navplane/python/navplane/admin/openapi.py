@@ -11,6 +11,8 @@ from fastapi.responses import Response
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -55,6 +57,8 @@ ROUTERS = (
     price_overrides.router,
     ledger_jobs.router,
     model_prices.router,
+    data_mode.router,
+    contents.router,
     requests.router,
     usage.router,
     audit.router,

@@ -6,7 +6,7 @@ from navplane.ingest import price_list
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
 from navplane.queue.request_log import QueueAge
-from navplane.store import completeness
+from navplane.store import completeness, request_contents
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
 from navplane.store.reservations import delete_final, forget_windows
@@ -32,6 +32,8 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
         windows = forget_windows(db, before=now - WINDOWS_KEPT)
+    with database.transaction() as db:
+        contents = request_contents.forget(db, now=now)
     steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=JOB_SECONDS)
     counts = {
         "partitions_made": partitions,
@@ -39,6 +41,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
         "reservations_closed": closed,
         "reservations_deleted": deleted,
         "windows_forgotten": windows,
+        "contents_forgotten": contents,
         "job_steps": steps,
     }
     logger.info("maintenance", extra=counts)

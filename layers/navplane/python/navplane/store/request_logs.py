@@ -101,7 +101,7 @@ SELECT request_id, outcome, usage_quality, input_tokens + output_tokens, cost_us
 
 # Data exceptions and violated constraints, a missing partition included. Everything else (a lock, a full disk, a missing
 # grant) is not the events' fault and may pass.
-_DATA_ERRORS = ("22", "23")
+DATA_ERRORS = ("22", "23")
 
 
 class Unrecordable(Exception):
@@ -153,7 +153,7 @@ def data_errors_told() -> Iterator[None]:
     try:
         yield
     except DatabaseError as exc:
-        if (code := sqlstate(exc))[:2] in _DATA_ERRORS:
+        if (code := sqlstate(exc))[:2] in DATA_ERRORS:
             # The server's message may quote the value it refused, so only its code is passed on.
             raise Unrecordable(f"SQLSTATE {code}") from exc
         raise
