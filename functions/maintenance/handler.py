@@ -4,17 +4,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from navplane import wiring
-from navplane.config import WriterSettings
+from navplane.config import MaintenanceSettings
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.ingest.maintain import maintain
 from navplane.ingest.reap import Reaper
 from navplane.queue.sqs import SqsQueueAge
 
-settings = WriterSettings.from_env()
-database = wiring.database(settings.database, size=1)
+settings = MaintenanceSettings.from_env()
+# Holding a day's sums against its rows is one statement.
+database = wiring.database(settings.database, size=1, timeout_seconds=20)
 reaper = Reaper(gate=PostgresGate(database), database=database, queue_age=SqsQueueAge(queue_url=settings.queue_url))
 
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:
-    """Answers how many reservations were closed, partitions made and reservations deleted."""
-    return maintain(database, reaper, now=datetime.now(UTC))
+    """Answers what was done, as counts."""
+    return maintain(database, reaper, now=datetime.now(UTC), keep_months=settings.request_log_months)

@@ -4,7 +4,6 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from navplane.gateway.limits import Limits
@@ -198,7 +197,7 @@ CREDENTIALS: dict[str, Expected] = {
     "api-key: KEY\r\n": OK,
     "Authorization: bearer KEY\r\n": OK,
     "api-key: KEY\r\nx-api-key: KEY\r\nauthorization: Bearer KEY\r\n": OK,
-    f"api-key: KEY\r\nx-api-key: np_{uuid4()}\r\n": TWO_KEYS,
+    "api-key: KEY\r\nx-api-key: np_0b0f6f2e-7c0e-4c58-8f0b-0e4a5a1f9f1e\r\n": TWO_KEYS,
     "authorization: Bearer KEY\r\nauthorization: Basic eDp5\r\n": TWO_KEYS,
     "authorization: Basic KEY\r\n": KEY,
     "authorization: Bearer KEY x\r\n": KEY,

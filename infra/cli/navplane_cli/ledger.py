@@ -18,6 +18,7 @@ from navplane.queue.sqs import SqsRequestLog
 
 from navplane_cli.admin_api import AdminApi
 from navplane_cli.jobs import AsJson, Every, Org, start
+from navplane_cli.queues import usage_queue
 from navplane_cli.serve_settings import RoleSettings
 
 app = typer.Typer(help="Usage events and the rows made of them.", no_args_is_help=True, add_completion=False)
@@ -35,8 +36,8 @@ def replay(
 ) -> None:
     """Publish the events of all `ledger.fallback` lines in FILE again.
 
-    Doing it twice is harmless: one request stays one row. The queue is QUEUE_URL, or else the database that
-    NAVPLANE_DATABASE_URL names, as for `navplane serve`.
+    Doing it twice is harmless: one request stays one row. The queue is QUEUE_URL (that of `navplane up` is in its dev.env), or
+    else the database that NAVPLANE_DATABASE_URL names, as for `navplane serve`.
     """
     with _opened(file) as lines:
         count = republish(_sender(), lines)
@@ -81,7 +82,7 @@ def _opened(file: str) -> Iterator[IO[str]]:
 
 
 def _sender() -> Callable[[UsageEvent], None]:
-    if queue_url := os.environ.get("QUEUE_URL"):
+    if queue_url := usage_queue(os.environ):
         return SqsRequestLog(queue_url=queue_url).send
     gate = RoleSettings.from_env().of("navplane_gate")
     return PostgresRequestLog(wiring.database(gate, size=1)).send

@@ -14,8 +14,10 @@ COMMANDS = {
     "reset": "navplane_cli.reset:reset",
     "demo": "navplane_cli.demo:demo",
     "serve": "navplane_cli.serve:serve",
+    "dlq": "navplane_cli.dlq:app",
     "ledger": "navplane_cli.ledger:app",
     "audit": "navplane_cli.audit:app",
+    "keys": "navplane_cli.keys:app",
     "prices": "navplane_cli.prices:app",
     "jobs": "navplane_cli.jobs:app",
 }

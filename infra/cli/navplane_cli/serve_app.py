@@ -20,12 +20,16 @@ from navplane.admin import (
     model_prices,
     openapi,
     organizations,
+    platform_limits,
+    platform_usage,
+    policies,
     price_overrides,
     provider_keys,
     provider_settings,
     providers,
     receipts,
     requests,
+    routes,
     usage,
 )
 from navplane.admin.app import create
@@ -56,7 +60,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/audit/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
 )
 
 
@@ -116,7 +120,11 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
 
 def _plane(settings: ServeSettings, role: str, *, records_users: bool) -> Plane:
     admin = AdminSettings(
-        database=settings.roles.of(role), oidc=settings.oidc, region=settings.region, key_prefixes=settings.key_prefixes
+        database=settings.roles.of(role),
+        oidc=settings.oidc,
+        region=settings.region,
+        key_prefixes=settings.key_prefixes,
+        conduct=settings.conduct,
     )
     return wiring.admin_plane(admin, records_users=records_users, size=4)
 
@@ -125,14 +133,17 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     plane = _plane(settings, "navplane_admin", records_users=True)
     kek = wiring.kek_wrapper(settings.kek)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    desk = KeyDesk(kek=kek, origins=wiring.origins(settings.upstream))
+    desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
         api_keys.router,
         data_mode.router,
         contents.router,
         provider_settings.router,
+        policies.router,
+        routes.router,
         limits.router,
+        platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
         model_prices.router,
@@ -146,7 +157,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = _plane(settings, "navplane_reader", records_users=False)
-    return create(title=openapi.TITLE, routers=(requests.router, usage.router, audit.router, receipts.router), plane=plane)
+    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:
@@ -167,6 +179,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         reaper=Reaper(gate=gate, database=writer, queue_age=age),
         database=writer,
         stop=stop,
+        keep_months=settings.request_log_months,
         every_minute={"audit_sign": _audit_signer(settings).sign},
     )
 

@@ -9,6 +9,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from navplane.config import (
+    ConductSettings,
     DatabaseAuth,
     DatabaseSettings,
     Environment,
@@ -18,6 +19,7 @@ from navplane.config import (
     UpstreamSettings,
     key_prefixes,
     region_of,
+    request_log_months,
     require,
     require_loopback,
     whole_number,
@@ -70,7 +72,9 @@ class ServeSettings:
     oidc: OidcSettings
     region: Region
     key_prefixes: tuple[str, ...]
+    conduct: ConductSettings
     max_body_bytes: int
+    request_log_months: int
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -83,7 +87,9 @@ class ServeSettings:
             oidc=OidcSettings.from_env(env),
             region=region_of(env),
             key_prefixes=key_prefixes(env),
+            conduct=ConductSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
+            request_log_months=request_log_months(env),
         )
 
 

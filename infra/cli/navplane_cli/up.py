@@ -117,12 +117,15 @@ def other_postgres(env: Mapping[str, str]) -> DatabaseSettings | None:
 
 
 def _values(cloud: LocalCloud) -> dict[str, str]:
+    queues = cloud.stack.functions["RequestLogWriterFunction"].environment
     return {
         "NAVPLANE_BASE_URL": cloud.base_url,
         "NAVPLANE_API_KEY": cloud.demo.api_key,
         "NAVPLANE_ADMIN_URL": f"{cloud.base_url}/admin",
         "NAVPLANE_ADMIN_TOKEN": cloud.admin_token(),
         "NAVPLANE_DATABASE_URL": cloud.database.url(),
+        "NAVPLANE_QUEUE_URL": queues["QUEUE_URL"],
+        "NAVPLANE_DEAD_LETTER_QUEUE_URL": queues["DEAD_LETTER_QUEUE_URL"],
     }
 
 

@@ -52,6 +52,8 @@ class CloudOptions:
     overrides: Mapping[str, str] = field(default_factory=dict)
     kek_provider: str = "local"
     api_key_prefixes: str = "np_"
+    # On one's own machine there is nobody to be protected from a script that asks often.
+    admin_calls_per_minute: int = 10_000
     return_seconds: int = 2
     freezes: bool = False
     grace_seconds: int = 10
@@ -151,6 +153,7 @@ class LocalCloud:
             demo_upstream_url=self.demo_upstream_url,
             kek_provider=self._options.kek_provider,
             api_key_prefixes=self._options.api_key_prefixes,
+            admin_calls_per_minute=self._options.admin_calls_per_minute,
             overrides=self._options.overrides,
             passwords=self._secrets.passwords,
             kek=self.state.kek(),

@@ -21,6 +21,7 @@ class LocalValues:
     demo_upstream_url: str
     kek_provider: str
     api_key_prefixes: str
+    admin_calls_per_minute: int
     overrides: Mapping[str, str]
     passwords: Mapping[str, str] = field(repr=False)
     kek: str = field(repr=False)
@@ -37,6 +38,8 @@ class LocalValues:
             "PlatformAdminSubjects": ADMIN_SUBJECT,
             "KekProvider": self.kek_provider,
             "ApiKeyPrefixes": self.api_key_prefixes,
+            "AdminReadsPerMinute": str(self.admin_calls_per_minute),
+            "AdminWritesPerMinute": str(self.admin_calls_per_minute),
         }
 
     def variables(self, function: Function) -> dict[str, str]:

@@ -18,15 +18,20 @@ from navplane.admin import (
     model_prices,
     openapi,
     organizations,
+    platform_limits,
+    platform_usage,
+    policies,
     price_overrides,
     provider_keys,
     provider_settings,
     providers,
     receipts,
     requests,
+    routes,
     usage,
 )
-from navplane.admin.openapi import ROUTERS, document, rendered
+from navplane.admin.app import bare
+from navplane.admin.openapi import ROUTERS, document, guarded, rendered
 from openapi_spec_validator import validate
 
 ROOT = Path(__file__).parents[3]
@@ -43,14 +48,17 @@ SERVED_BY = {
     "AdminTenancyFunction": (organizations.router, api_keys.router, data_mode.router, contents.router, openapi.router),
     "AdminPoliciesFunction": (
         provider_settings.router,
+        policies.router,
+        routes.router,
         limits.router,
+        platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
         model_prices.router,
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, audit.router, receipts.router),
+    "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
 }
 
 
@@ -82,6 +90,20 @@ def test_the_api_is_what_was_agreed() -> None:
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
         "GET /admin/orgs/{org_id}/provider-settings",
         "PUT /admin/orgs/{org_id}/provider-settings",
+        "GET /admin/orgs/{org_id}/policies",
+        "POST /admin/orgs/{org_id}/policies",
+        "GET /admin/orgs/{org_id}/policies/{policy_id}",
+        "PUT /admin/orgs/{org_id}/policies/{policy_id}",
+        "DELETE /admin/orgs/{org_id}/policies/{policy_id}",
+        "GET /admin/orgs/{org_id}/routes",
+        "POST /admin/orgs/{org_id}/routes",
+        "GET /admin/orgs/{org_id}/routes/{route_id}",
+        "PUT /admin/orgs/{org_id}/routes/{route_id}",
+        "DELETE /admin/orgs/{org_id}/routes/{route_id}",
+        "GET /admin/limits",
+        "POST /admin/limits",
+        "PUT /admin/limits/{limit_id}",
+        "DELETE /admin/limits/{limit_id}",
         "GET /admin/orgs/{org_id}/limits",
         "POST /admin/orgs/{org_id}/limits",
         "GET /admin/orgs/{org_id}/limits/{limit_id}",
@@ -100,6 +122,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
+        "GET /admin/orgs/{org_id}/usage/top",
+        "GET /admin/usage/summary",
+        "GET /admin/usage/breakdown",
+        "GET /admin/usage/timeseries",
+        "GET /admin/usage/top",
         "GET /admin/orgs/{org_id}/audit",
         "GET /admin/orgs/{org_id}/audit/export",
         "GET /admin/audit/recent",
@@ -171,3 +198,14 @@ def routed_to(function: str) -> set[str]:
     section = re.split(r"\n  (?=\S)", text.split(f"\n  {function}:\n", 1)[1], maxsplit=1)[0]
     events = re.findall(r"Method: (\w+), Path: (?:'([^']+)'|([^ ,}]+))", section)
     return {f"{method} {quoted or plain}" for method, quoted, plain in events}
+
+
+def test_what_can_be_read_can_be_changed_by_version() -> None:
+    app = bare(title="test", routers=ROUTERS)
+    readable = {route.path for route, _ in guarded(app) if "GET" in (route.methods or ())}
+    unversioned = {
+        route.path
+        for route, gate in guarded(app)
+        if {"PUT", "PATCH"} & set(route.methods or ()) and route.path in readable and not gate.versioned
+    }
+    assert unversioned == set()

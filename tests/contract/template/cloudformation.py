@@ -22,6 +22,7 @@ FUNCTIONS = {
     "MaintenanceFunction": "maintenance",
     "MigrateFunction": "migrate",
     "AuditSignFunction": "audit_sign",
+    "RewrapKeysFunction": "rewrap_keys",
 }
 
 

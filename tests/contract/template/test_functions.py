@@ -14,7 +14,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 # Said in the template for its readers: a token is never sent without TLS, so settings don't even look.
 SAID_ANYWAY = {"DATABASE_TLS"}
 # What settings may read and the stack leaves out, on purpose: other ways to give a secret, defaults, the local platform.
-LEFT_OUT = {"DATABASE_PASSWORD", "ENCRYPTION_KEY", "MAX_BODY_BYTES", "NAVPLANE_DEMO_UPSTREAM"}
+LEFT_OUT = {"DATABASE_PASSWORD", "ENCRYPTION_KEY", "ENCRYPTION_KEY_NEW", "MAX_BODY_BYTES", "NAVPLANE_DEMO_UPSTREAM"}
 
 
 class ReadEnvironment(dict[str, str]):
@@ -92,7 +92,7 @@ def test_the_database_is_entered_with_a_token_over_tls(template: Template, funct
 
 def test_no_variable_holds_a_secret(template: Template) -> None:
     for function in FUNCTIONS:
-        assert not {"DATABASE_PASSWORD", "ENCRYPTION_KEY"} & environment(template, function).keys()
+        assert not {"DATABASE_PASSWORD", "ENCRYPTION_KEY", "ENCRYPTION_KEY_NEW"} & environment(template, function).keys()
 
 
 def test_only_the_proxy_runs_on_the_streaming_runtime(template: Template) -> None:

@@ -28,6 +28,7 @@ DATABASE_USERS = {
     "MaintenanceFunction": "navplane_writer",
     "MigrateFunction": "navplane_owner",
     "AuditSignFunction": "navplane_signer",
+    "RewrapKeysFunction": "navplane_rewrap",
 }
 # All that a role may do besides entering the database. The secret is granted only where KekProvider is local.
 OTHER_ACTIONS = {
@@ -35,6 +36,7 @@ OTHER_ACTIONS = {
     "AdminProviderKeysFunction": {"sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
     "RequestLogWriterFunction": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"},
     "AuditSignFunction": {"secretsmanager:GetSecretValue"},
+    "RewrapKeysFunction": {"secretsmanager:GetSecretValue"},
     "MaintenanceFunction": {"sqs:GetQueueAttributes", "cloudwatch:GetMetricStatistics"},
 }
 # Reviewed: CloudWatch has no resource to name for its metrics, and they hold numbers only.
@@ -57,13 +59,23 @@ def the_role(template: Template, function: str) -> dict[str, list[str]]:
     return {"Fn::GetAtt": [role_of(template, function), "Arn"]}
 
 
+# Who may use the KEK beside the rotation, which may both. The signer's right ends at its own secret.
+BOTH_WAYS = ("AuditSignFunction", "RewrapKeysFunction")
+
+
 def test_only_the_proxy_may_decrypt_what_is_not_its_own(template: Template) -> None:
-    assert who_may(template, "kms:Decrypt") == [the_role(template, "ProxyFunction"), the_role(template, "AuditSignFunction")]
+    assert who_may(template, "kms:Decrypt") == [the_role(template, name) for name in ("ProxyFunction", *BOTH_WAYS)]
 
 
 def test_only_admin_provider_keys_may_encrypt_what_is_not_its_own(template: Template) -> None:
-    able = [the_role(template, "AdminProviderKeysFunction"), the_role(template, "AuditSignFunction")]
+    able = [the_role(template, name) for name in ("AdminProviderKeysFunction", *BOTH_WAYS)]
     assert who_may(template, "kms:Encrypt") == able
+
+
+def test_the_key_that_replaces_the_other_has_the_same_policy(template: Template) -> None:
+    first, second = (template["Resources"][name] for name in ("KekKey", "SecondKekKey"))
+    assert (first["Condition"], second["Condition"]) == ("HasFirstKek", "HasSecondKek")
+    assert {**first, "Condition": ""} == {**second, "Condition": ""}
 
 
 def test_the_signers_right_to_the_key_ends_at_its_own_secret(template: Template) -> None:
@@ -128,12 +140,12 @@ def test_only_reviewed_managed_policies_are_attached(template: Template, functio
     assert {arn.rpartition("/")[2] for arn in arns} <= MANAGED
 
 
-@pytest.mark.parametrize("function", ["ProxyFunction", "AdminProviderKeysFunction", "AuditSignFunction"])
+@pytest.mark.parametrize("function", ["ProxyFunction", "AdminProviderKeysFunction", "AuditSignFunction", "RewrapKeysFunction"])
 def test_the_secret_of_a_local_kek_is_granted_only_where_there_is_one(template: Template, function: str) -> None:
     policies = template["Resources"][role_of(template, function)]["Properties"]["Policies"]
     granting = [policy for policy in policies if "secretsmanager" in json.dumps(policy)]
-    assert [policy["Fn::If"][0] for policy in granting] == ["UsesLocalKek"]
-    assert granting[0]["Fn::If"][2] == {"Ref": "AWS::NoValue"}
+    assert [policy["Fn::If"][0] for policy in granting] == ["UsesLocalKek", "HasNewLocalKek"]
+    assert all(policy["Fn::If"][2] == {"Ref": "AWS::NoValue"} for policy in granting)
 
 
 def test_only_the_writer_consumes_and_only_the_proxy_sends_usage_events(template: Template) -> None:

@@ -34,7 +34,7 @@ HTTP_CASES = [
     ("admin_provider_keys", "admin-ready.json", 200),
     ("admin_analytics", "admin-requests.json", 404),
 ]
-OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign"}
+OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign", "rewrap_keys"}
 
 
 def event(name: str) -> dict[str, Any]:
@@ -151,3 +151,10 @@ def test_audit_sign_signs_what_there_is(cloud: tuple[Cloud, str]) -> None:
     result = around.invoke("audit_sign", event("maintenance-schedule.json"))
     assert result.error is None, result.error
     assert result.document == {"heads_signed": 0}
+
+
+def test_rewrap_keys_refuses_to_begin_without_a_new_key(cloud: tuple[Cloud, str]) -> None:
+    around, _ = cloud
+    result = around.invoke("rewrap_keys", event("maintenance-schedule.json"))
+    assert result.error is not None
+    assert "ENCRYPTION_KEY_NEW" in str(result.error)

@@ -46,6 +46,8 @@ def environment(
             "OIDC_AUDIENCE": "navplane",
             "PLATFORM_ADMIN_SUBJECTS": "local|admin",
             "API_KEY_PREFIXES": "lc_,np_",
+            "ADMIN_READS_PER_MINUTE": "1000",
+            "ADMIN_WRITES_PER_MINUTE": "1000",
             "KEK_PROVIDER": "aws_kms",
             "NAVPLANE_UPSTREAM_OVERRIDE_OPENAI": provider.url,
         }

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from fastapi import APIRouter
 from fastapi.testclient import TestClient
-from navplane.admin.app import MAX_BODY_BYTES, create
+from navplane.admin.app import create
+from navplane.admin.edge import MAX_BODY_BYTES
 from navplane.admin.openapi import ROUTERS
 from navplane.admin.plane import Plane
 from navplane.errors import ConfigurationError
@@ -42,6 +43,7 @@ def test_every_answer_carries_the_headers(api: TestClient, organization: dict[st
     assert [answer.status_code for answer in answers] == [200, 200, 204, 404, 401, 422, 413]
     for answer in answers:
         assert answer.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["referrer-policy"] == "no-referrer"

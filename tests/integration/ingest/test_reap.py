@@ -204,6 +204,9 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
             "reservations_deleted": 2,
             "windows_forgotten": 0,
             "contents_forgotten": 0,
+            "sums_differing": 0,
+            "months_dropped": 0,
+            "answers_forgotten": 0,
             "job_steps": 0,
         }
         assert set(reservation_states(superuser, [old, young, *open_and_old])) == {young}
@@ -214,5 +217,8 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
             "reservations_deleted": 0,
             "windows_forgotten": 0,
             "contents_forgotten": 0,
+            "sums_differing": 0,
+            "months_dropped": 0,
+            "answers_forgotten": 0,
             "job_steps": 0,
         }

@@ -63,6 +63,8 @@ def environment(server: EmbeddedPostgres, issuer: Issuer, provider: DemoUpstream
         "OIDC_ISSUER": issuer.url,
         "OIDC_AUDIENCE": "navplane",
         "PLATFORM_ADMIN_SUBJECTS": "local|admin",
+        "ADMIN_READS_PER_MINUTE": "10000",
+        "ADMIN_WRITES_PER_MINUTE": "10000",
     }
 
 

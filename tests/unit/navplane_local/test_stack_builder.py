@@ -18,6 +18,7 @@ VALUES = LocalValues(
     demo_upstream_url="http://127.0.0.1:2",
     kek_provider="local",
     api_key_prefixes="np_",
+    admin_calls_per_minute=100,
     overrides={"openai": "http://127.0.0.1:3"},
     passwords={role: f"{role.removeprefix('navplane_')}-password" for role in LOGIN_ROLES},
     kek="the-kek",
@@ -48,7 +49,7 @@ def test_proxy_streams_and_the_others_do_not(stack: Stack) -> None:
 
 def test_event_sources_are_those_of_the_template(stack: Stack) -> None:
     assert stack.functions["RequestLogWriterFunction"].sources == (
-        SqsSource(queue="UsageQueue", batch_size=200, window_seconds=1.0, reports_item_failures=True, concurrency=5),
+        SqsSource(queue="UsageQueue", batch_size=500, window_seconds=1.0, reports_item_failures=True, concurrency=5),
     )
     assert stack.functions["MaintenanceFunction"].schedules == (Schedule(name="EveryMinute", every_seconds=60, input=None),)
     assert stack.queues["UsageQueue"].dead_letter_queue == "UsageDeadLetterQueue"
@@ -60,7 +61,12 @@ def test_a_function_knows_its_own_role_and_no_secret_it_has_no_use_for(stack: St
         role = seen["DATABASE_USER"].removeprefix("navplane_")
         assert seen["DATABASE_PASSWORD"] == f"{role}-password"
         assert [value for value in seen.values() if value.endswith("-password")] == [f"{role}-password"]
-        with_kek = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction", "AuditSignFunction")
+        with_kek = function.logical_id in (
+            "ProxyFunction",
+            "AdminProviderKeysFunction",
+            "AuditSignFunction",
+            "RewrapKeysFunction",
+        )
         assert ("the-kek" in seen.values()) is with_kek
         with_upstream = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction")
         assert (seen.get("NAVPLANE_UPSTREAM_OVERRIDE_OPENAI") == "http://127.0.0.1:3") is with_upstream

@@ -95,12 +95,13 @@ class KekProvider(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KekSettings:
     """`local`: a 32-byte key, base64, in ENCRYPTION_KEY, or in the Secrets Manager secret ENCRYPTION_KEY_SECRET_ID names.
-    `aws_kms`: the key KMS_KEY_ID."""
+    `aws_kms`: the key KMS_KEY_ID. `successor` is the KEK that is to replace it: the same names with _NEW."""
 
     provider: KekProvider
     encryption_key: Secret | None
     encryption_key_secret_id: str | None
     kms_key_id: str | None
+    successor: "KekSettings | None" = None
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -115,6 +116,26 @@ class KekSettings:
             encryption_key=Secret(key.encode()) if key else None,
             encryption_key_secret_id=secret_id,
             kms_key_id=require(env, "KMS_KEY_ID") if provider is KekProvider.AWS_KMS else None,
+            successor=cls._successor(env),
+        )
+
+    @classmethod
+    def _successor(cls, env: Environment) -> Self | None:
+        """One of ENCRYPTION_KEY_NEW, ENCRYPTION_KEY_NEW_SECRET_ID and KMS_KEY_ID_NEW, while a rotation goes on."""
+        key, secret_id = env.get("ENCRYPTION_KEY_NEW") or None, env.get("ENCRYPTION_KEY_NEW_SECRET_ID") or None
+        kms_key_id = env.get("KMS_KEY_ID_NEW") or None
+        given = [value for value in (key, secret_id, kms_key_id) if value]
+        if not given:
+            return None
+        if len(given) > 1:
+            raise ConfigurationError(
+                "There can be one new KEK: set one of ENCRYPTION_KEY_NEW, ENCRYPTION_KEY_NEW_SECRET_ID and KMS_KEY_ID_NEW."
+            )
+        return cls(
+            provider=KekProvider.AWS_KMS if kms_key_id else KekProvider.LOCAL,
+            encryption_key=Secret(key.encode()) if key else None,
+            encryption_key_secret_id=secret_id,
+            kms_key_id=kms_key_id,
         )
 
 
@@ -214,6 +235,32 @@ class ProxySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConductSettings:
+    """How often one principal may call the admin API, in a minute, and the pages of which origins may: exact origins, such as
+    https://console.example.com, and none unless named."""
+
+    reads_per_minute: int
+    writes_per_minute: int
+    cors_origins: tuple[str, ...]
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        origins = tuple(part.strip() for part in env.get("ADMIN_CORS_ORIGINS", "").split(",") if part.strip())
+        for origin in origins:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+                raise ConfigurationError(
+                    f"ADMIN_CORS_ORIGINS has {origin!r}; an origin is a scheme, a host and a port if need be, "
+                    "such as https://console.example.com."
+                )
+        return cls(
+            reads_per_minute=whole_number(env, "ADMIN_READS_PER_MINUTE", 30),
+            writes_per_minute=whole_number(env, "ADMIN_WRITES_PER_MINUTE", 10),
+            cors_origins=origins,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdminSettings:
     """What admin_tenancy, admin_policies and admin_analytics need."""
 
@@ -221,6 +268,7 @@ class AdminSettings:
     oidc: OidcSettings
     region: Region
     key_prefixes: tuple[str, ...]
+    conduct: ConductSettings
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -229,6 +277,7 @@ class AdminSettings:
             oidc=OidcSettings.from_env(env),
             region=region_of(env),
             key_prefixes=key_prefixes(env),
+            conduct=ConductSettings.from_env(env),
         )
 
 
@@ -253,7 +302,7 @@ class ProviderKeysSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterSettings:
-    """request_log_writer and maintenance."""
+    """request_log_writer."""
 
     database: DatabaseSettings
     queue_url: str
@@ -265,6 +314,31 @@ class WriterSettings:
             database=DatabaseSettings.from_env(env),
             queue_url=require(env, "QUEUE_URL"),
             dead_letter_queue_url=require(env, "DEAD_LETTER_QUEUE_URL"),
+        )
+
+
+def request_log_months(env: Environment) -> int:
+    """0 keeps request logs for good. A dead letter may come back for 28 days, and a month must be over before it goes."""
+    months = whole_number(env, "REQUEST_LOG_MONTHS", 13)
+    if months == 1:
+        raise ConfigurationError("REQUEST_LOG_MONTHS is 1; it must be 0 (keep everything) or at least 2.")
+    return months
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceSettings:
+    """`request_log_months`: how many whole months request logs are kept; 0 for good."""
+
+    database: DatabaseSettings
+    queue_url: str
+    request_log_months: int
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_env(env),
+            queue_url=require(env, "QUEUE_URL"),
+            request_log_months=request_log_months(env),
         )
 
 

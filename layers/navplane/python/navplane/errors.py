@@ -226,6 +226,13 @@ class KeyUnavailable(DependencyUnavailable):
     code = "key_unavailable"
 
 
+class KekRetired(KeyUnavailable):
+    """What was to be stored is sealed under a KEK that is being replaced: nothing is, any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Secrets can't be stored just now: the key that seals them is being replaced.", retry_after=60)
+
+
 class DecryptionError(NavPlaneError):
     """Anything wrong while opening a sealed value. One class, one message: it must not tell an attacker which check failed."""
 
@@ -259,6 +266,24 @@ class NotFound(NavPlaneError):
 class Conflict(NavPlaneError):
     status = 409
     code = "conflict"
+
+
+class IdempotencyConflict(NavPlaneError):
+    """The first call under the key still runs, or its answer was lost after it changed something."""
+
+    status = 409
+    code = "idempotency_conflict"
+
+
+class IdempotencyMisuse(BadRequest):
+    code = "idempotency_misuse"
+
+
+class PreconditionFailed(NavPlaneError):
+    """`If-Match` names another version than the one that is there now."""
+
+    status = 412
+    code = "precondition_failed"
 
 
 class Invalid(NavPlaneError):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from navplane.config import (
     AdminSettings,
+    CustodySettings,
     DatabaseAuth,
     DatabaseSettings,
     KekProvider,
@@ -12,6 +13,7 @@ from navplane.config import (
     ProviderKeysSettings,
     UpstreamSettings,
 )
+from navplane.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
+    from navplane.custody.rewrap import Rewrapper
     from navplane.gate.gate import Gate
     from navplane.model.provider_key import Secret
     from navplane.queue.request_log import RequestLog
@@ -72,16 +75,38 @@ def kek_wrapper(settings: KekSettings) -> "KekWrapper":
     return _kek(settings)
 
 
+def successor_wrapper(settings: KekSettings) -> "KekWrapper | None":
+    """What seals once the KEK is being retired."""
+    return _kek(settings.successor) if settings.successor else None
+
+
 def kek(settings: KekSettings) -> "Kek":
-    """Both halves: for what keeps a sealed key of its own, and for a rotation."""
-    return _kek(settings)
+    """Both halves, for what keeps a sealed key of its own. While a KEK is being replaced, what either sealed opens."""
+    if settings.successor is None:
+        return _kek(settings)
+    from navplane.crypto.kek_ring import KekRing
+
+    return KekRing(current=_kek(settings), successor=_kek(settings.successor))
 
 
 def kek_unwrapper(settings: KekSettings) -> "KekUnwrapper":
     """Data keys are kept unwrapped for up to five minutes."""
     from navplane.crypto.kek_cache import CachingKek
 
-    return CachingKek(_kek(settings))
+    return CachingKek(kek(settings))
+
+
+def rewrapper(settings: CustodySettings) -> "Rewrapper":
+    """Raise ConfigurationError where no new KEK is set."""
+    from navplane.custody.rewrap import Rewrapper
+
+    if settings.kek.successor is None:
+        raise ConfigurationError(
+            "There is no new KEK: set ENCRYPTION_KEY_NEW, ENCRYPTION_KEY_NEW_SECRET_ID or KMS_KEY_ID_NEW here and in everything"
+            " else that uses the KEK, and begin then."
+        )
+    db = database(settings.database, size=1)
+    return Rewrapper(database=db, old=_kek(settings.kek), new=_kek(settings.kek.successor))
 
 
 def _kek(settings: KekSettings) -> "AwsKmsKek | LocalKek":
@@ -117,17 +142,25 @@ def origins(settings: UpstreamSettings) -> "Origins":
 def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) -> "Plane":
     """What the admin functions without provider keys work with. `records_users` is False under a role that only reads."""
     from navplane.admin.access import Access
+    from navplane.admin.pace import Pace
     from navplane.admin.plane import Plane
     from navplane.crypto.token import TokenVerifier
 
-    db = database(settings.database, size=size)
+    db, conduct = database(settings.database, size=size), settings.conduct
     access = Access(
         TokenVerifier(settings.oidc.issuer, settings.oidc.audience),
         database=db,
         admin_subjects=settings.oidc.admin_subjects,
         records_users=records_users,
+        pace=Pace(reads_per_minute=conduct.reads_per_minute, writes_per_minute=conduct.writes_per_minute),
     )
-    return Plane(database=db, access=access, region=settings.region, key_prefixes=settings.key_prefixes)
+    return Plane(
+        database=db,
+        access=access,
+        region=settings.region,
+        key_prefixes=settings.key_prefixes,
+        cors_origins=conduct.cors_origins,
+    )
 
 
 def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Plane":
@@ -140,4 +173,5 @@ def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Pl
     plane = admin_plane(settings.admin, records_users=True, size=size)
     kek, log = kek_wrapper(settings.kek), request_log(settings.queue_url)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    return replace(plane, key_desk=KeyDesk(kek=kek, origins=origins(settings.upstream)), readiness=Readiness(probes))
+    desk = KeyDesk(kek=kek, successor=successor_wrapper(settings.kek), origins=origins(settings.upstream))
+    return replace(plane, key_desk=desk, readiness=Readiness(probes))

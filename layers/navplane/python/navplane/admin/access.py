@@ -9,10 +9,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from navplane.admin import idempotency
+from navplane.admin.pace import Pace, keep_pace
 from navplane.crypto.token import Claims, TokenVerifier
-from navplane.errors import Forbidden, Unauthenticated
+from navplane.errors import BadRequest, Forbidden, IdempotencyMisuse, Unauthenticated
 from navplane.model.ids import new_id
 from navplane.store import users
+from navplane.store.admin_calls import Ticket
 from navplane.store.database import Database
 
 MAX_USER_AGENT = 300
@@ -37,6 +40,18 @@ class Permission(StrEnum):
     PROVIDER_KEY_DELETE = "provider_key:delete"
     PROVIDER_SETTINGS_READ = "provider_settings:read"
     PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
+    POLICY_LIST = "policy:list"
+    POLICY_CREATE = "policy:create"
+    POLICY_UPDATE = "policy:update"
+    POLICY_DELETE = "policy:delete"
+    ROUTE_LIST = "route:list"
+    ROUTE_CREATE = "route:create"
+    ROUTE_UPDATE = "route:update"
+    ROUTE_DELETE = "route:delete"
+    PLATFORM_LIMIT_LIST = "platform_limit:list"
+    PLATFORM_LIMIT_CREATE = "platform_limit:create"
+    PLATFORM_LIMIT_UPDATE = "platform_limit:update"
+    PLATFORM_LIMIT_DELETE = "platform_limit:delete"
     AUDIT_LIST = "audit:list"
     AUDIT_EXPORT = "audit:export"
     AUDIT_RECENT = "audit:recent"
@@ -57,6 +72,7 @@ class Permission(StrEnum):
     DATA_MODE_READ = "data_mode:read"
     DATA_MODE_UPDATE = "data_mode:update"
     USAGE_READ = "usage:read"
+    PLATFORM_USAGE_READ = "platform_usage:read"
 
 
 class Role(StrEnum):
@@ -79,7 +95,8 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One permitted call: what an audit event says of it."""
+    """One permitted call: what an audit event says of it, and what it asked to be held to. `ticket` is there under an
+    idempotency key, `if_match` is the header's value."""
 
     principal: Principal
     permission: Permission
@@ -87,6 +104,8 @@ class Call:
     request_id: str
     ip: str | None
     user_agent: str | None
+    ticket: Ticket | None = None
+    if_match: str | None = None
 
 
 class Access:
@@ -94,9 +113,15 @@ class Access:
     where the database role may only read; there a user is recognised but not written down."""
 
     def __init__(
-        self, verifier: TokenVerifier, *, database: Database, admin_subjects: frozenset[str], records_users: bool
+        self,
+        verifier: TokenVerifier,
+        *,
+        database: Database,
+        admin_subjects: frozenset[str],
+        records_users: bool,
+        pace: Pace | None = None,
     ) -> None:
-        self._verifier, self._database = verifier, database
+        self._verifier, self._database, self._pace = verifier, database, pace
         self._admin_subjects, self._records_users = admin_subjects, records_users
 
     def principal(self, token: str, *, now: datetime) -> Principal:
@@ -113,6 +138,23 @@ class Access:
             identity = users.Identity(issuer=claims.issuer, subject=claims.subject, email=claims.email, name=claims.name)
             return users.see(db, identity, user_id=new_id(), now=now)
 
+    def keep_pace(self, principal: Principal, *, method: str, now: datetime) -> None:
+        """Raise RateLimited for who calls too often. Without a pace nobody does."""
+        if self._pace is None:
+            return
+        with self._database.transaction() as db:
+            keep_pace(db, self._pace, principal=principal.subject, method=method, now=now)
+
+    def begin(self, principal: Principal, request: Request, *, now: datetime) -> idempotency.Try | None:
+        """None for a call without an idempotency key; else as `idempotency.begin`."""
+        keys = request.headers.getlist(idempotency.HEADER)
+        if not keys or request.method != "POST":
+            return None
+        if len(keys) > 1:
+            raise IdempotencyMisuse("Send one Idempotency-Key.")
+        said = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + request.state.body
+        return idempotency.begin(self._database, principal=principal.subject, key=keys[0], request=said, now=now)
+
 
 BEARER = HTTPBearer(auto_error=False, scheme_name="access_token", bearerFormat="JWT")
 
@@ -120,8 +162,8 @@ BEARER = HTTPBearer(auto_error=False, scheme_name="access_token", bearerFormat="
 class Require:
     """A dependency that lets a call through if its token's owner has `permission`, and answers 401 or 403 if not."""
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission = permission
+    def __init__(self, permission: Permission, *, versioned: bool = False) -> None:
+        self.permission, self.versioned = permission, versioned
 
     def __call__(
         self,
@@ -133,8 +175,12 @@ class Require:
         now = datetime.now(UTC)
         access: Access = request.app.state.plane.access
         principal = access.principal(credentials.credentials, now=now)
+        access.keep_pace(principal, method=request.method, now=now)
         if not principal.may(self.permission):
             raise Forbidden(f"This needs the permission {self.permission.value}, which you don't have.")
+        if "if-match" in request.headers and not self.versioned:
+            raise BadRequest("This operation has no version to hold to: leave If-Match out.")
+        request.state.attempt = attempt = access.begin(principal, request, now=now)
         return Call(
             principal=principal,
             permission=self.permission,
@@ -142,11 +188,14 @@ class Require:
             request_id=request.state.request_id,
             ip=request.client.host if request.client else None,
             user_agent=_printable(request.headers.get("user-agent")),
+            ticket=attempt.ticket if attempt else None,
+            if_match=request.headers.get("if-match"),
         )
 
 
-def require(permission: Permission) -> Any:
-    return Depends(Require(permission))
+def require(permission: Permission, *, versioned: bool = False) -> Any:
+    """`versioned` operations hold the caller to `If-Match`, with `change.expected`; the others refuse it."""
+    return Depends(Require(permission, versioned=versioned))
 
 
 def _printable(text: str | None) -> str | None:

@@ -18,7 +18,7 @@ from navplane.crypto.api_key import digest, hint, new_api_key
 from navplane.errors import Conflict, Invalid, NotFound
 from navplane.model.api_key import ApiKey, ApiKeyStatus
 from navplane.model.ids import new_id
-from navplane.store import api_keys, limits, users, workspaces
+from navplane.store import api_keys, limits, policies, users, workspaces
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
@@ -139,13 +139,14 @@ def update_api_key(
     org_id: UUID,
     key_id: UUID,
     body: ApiKeyChange,
-    call: Annotated[Call, require(Permission.API_KEY_UPDATE)],
+    call: Annotated[Call, require(Permission.API_KEY_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ApiKeyView:
     """In force once this has answered. A revoked key can't be changed: 409."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _found(db, org_id=org_id, key_id=key_id)
+        change.expected(call, _view(before, call.now))
         if before.revoked_at is not None:
             raise Conflict("A revoked API key can't be changed: create another.")
         _member(db, org_id=org_id, user_id=body.owner_user_id)
@@ -189,8 +190,10 @@ def rotate_api_key(
         _insert(db, key, secret)
         if body.overlap_seconds:
             limits.copy(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id, now=call.now)
+            policies.copy(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id, policy_id=new_id())
         else:
             limits.hand_over(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id)
+            policies.hand_over(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id)
         change.told(db, call, org_id=org_id, aggregate=Aggregate.API_KEY, aggregate_id=old.id)
         _record(db, call, before=old, after=key)
     return IssuedApiKey(**_view(key, call.now).model_dump(), api_key=secret)

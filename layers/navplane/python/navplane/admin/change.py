@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
+
+from navplane.admin import idempotency
 from navplane.admin.access import Call
+from navplane.admin.edge import version_of
 from navplane.crypto.audit_chain import canonical
-from navplane.errors import NotFound
+from navplane.errors import NotFound, PreconditionFailed
 from navplane.model.ids import new_id
 from navplane.model.tenancy import Organization
 from navplane.store import audit, organizations, outbox
@@ -35,6 +39,16 @@ def found(db: Connection, *, org_id: UUID) -> Organization:
     return organization
 
 
+def expected(call: Call, shown: BaseModel) -> None:
+    """`shown` is what a GET would answer now, with its row held. Raise PreconditionFailed when the caller's `If-Match` is of
+    another version: somebody changed it meanwhile."""
+    if call.if_match is None or call.if_match.strip() == "*":
+        return
+    current = version_of(shown.model_dump(mode="json"))
+    if current not in {one.strip() for one in call.if_match.split(",")}:
+        raise PreconditionFailed("It was changed meanwhile. Read it again, and send the change with its new ETag.")
+
+
 def audited(
     db: Connection,
     call: Call,
@@ -45,7 +59,9 @@ def audited(
     after: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the audit event of what `call` does to `resource`, last in its transaction. `before` and `after` never hold a
-    secret; what is named like one is masked all the same."""
+    secret; what is named like one is masked all the same. Raise Conflict when the call carries an idempotency key that a
+    later try has taken over. `org_id` is None for what is the platform's."""
+    idempotency.mark(db, call.ticket, resource=resource)
     event = audit.AuditEvent(
         id=new_id(),
         org_id=org_id,

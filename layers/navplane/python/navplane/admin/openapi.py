@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 
 from navplane.admin import (
     api_keys,
@@ -18,6 +20,9 @@ from navplane.admin import (
     limits,
     model_prices,
     organizations,
+    platform_limits,
+    platform_usage,
+    policies,
     price_overrides,
     problem,
     provider_keys,
@@ -25,11 +30,29 @@ from navplane.admin import (
     providers,
     receipts,
     requests,
+    routes,
     usage,
 )
+from navplane.admin.access import Require
 from navplane.admin.app import bare
 
 router = APIRouter(tags=["description"])
+
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "With the same key and the same request it happens once, and the first answer is repeated for 24 "
+    "hours, with `Idempotent-Replayed: true`. The answer is sealed with the key: a UUID is best.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of what was read: the change is refused if somebody else changed it meanwhile.",
+    "schema": {"type": "string"},
+}
 
 TITLE = "NavPlane admin API"
 DESCRIPTION = """Everything but `/health`, `/ready` and this document needs an access token of the configured OIDC issuer; a
@@ -53,7 +76,10 @@ ROUTERS = (
     api_keys.router,
     provider_keys.router,
     provider_settings.router,
+    policies.router,
+    routes.router,
     limits.router,
+    platform_limits.router,
     price_overrides.router,
     ledger_jobs.router,
     model_prices.router,
@@ -61,6 +87,7 @@ ROUTERS = (
     contents.router,
     requests.router,
     usage.router,
+    platform_usage.router,
     audit.router,
     receipts.router,
     providers.router,
@@ -81,9 +108,37 @@ def document() -> dict[str, Any]:
     described = app.openapi()
     schemas = described["components"]["schemas"]
     _drop_validation_errors(described["paths"], schemas)
+    for route, gate in guarded(app):
+        for method in route.methods or ():
+            _describe_conduct(described["paths"][route.path][method.lower()], method, versioned=gate.versioned)
     described_problem = problem.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(described_problem.pop("$defs"), Problem=described_problem)
     return described
+
+
+def guarded(app: FastAPI) -> Iterator[tuple[APIRoute, Require]]:
+    """The operations that need a token, each with what it asks for."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            for dependency in route.dependant.dependencies:
+                if isinstance(dependency.call, Require):
+                    yield route, dependency.call
+
+
+def _describe_conduct(operation: dict[str, Any], method: str, *, versioned: bool) -> None:
+    """The headers that hold for every operation of a kind, and the refusals that come with them."""
+    if method == "POST":
+        _add(operation, IDEMPOTENCY_KEY, statuses=(400, 409))
+    if versioned:
+        _add(operation, IF_MATCH, statuses=(400, 412))
+
+
+def _add(operation: dict[str, Any], header: dict[str, Any], *, statuses: Sequence[int]) -> None:
+    operation.setdefault("parameters", []).append(header)
+    described = problem.responses(*statuses)
+    for status in statuses:
+        operation["responses"].setdefault(str(status), described[status])
+    operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
 def _drop_validation_errors(paths: dict[str, Any], schemas: dict[str, Any]) -> None:

@@ -15,21 +15,24 @@ from navplane.upstream.origin import Origins
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDesk:
-    """What storing a provider key takes: a KEK to wrap with, and where the providers are asked about the key."""
+    """What storing a provider key takes: a KEK to wrap with, the one that does once that is being retired, and where the
+    providers are asked about the key."""
 
     kek: KekWrapper
     origins: Origins
+    successor: KekWrapper | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """`key_prefixes`: the first one is given to new API keys. `key_desk` is there only where the provider-key routes are,
-    `readiness` where /ready is."""
+    """`key_prefixes`: the first one is given to new API keys. Pages of `cors_origins`, and of no other origin, may call.
+    `key_desk` is there only where the provider-key routes are, `readiness` where /ready is."""
 
     database: Database
     access: Access
     region: Region
     key_prefixes: tuple[str, ...]
+    cors_origins: tuple[str, ...] = ()
     key_desk: KeyDesk | None = None
     readiness: Readiness = Readiness({})  # noqa: RUF009 - without probes it has no state worth a copy
 

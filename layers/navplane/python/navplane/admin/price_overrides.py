@@ -139,13 +139,14 @@ def end_price_override(
     org_id: UUID,
     override_id: UUID,
     body: PriceOverrideEnd,
-    call: Annotated[Call, require(Permission.PRICE_OVERRIDE_UPDATE)],
+    call: Annotated[Call, require(Permission.PRICE_OVERRIDE_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> PriceOverrideView:
     """Its rates never change: what was charged by them must stay explicable. End it and agree another one."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _kept(db, org_id=org_id, override_id=override_id)
+        change.expected(call, _view(before))
         after = replace(before, effective_to=_span(before.effective_from, body.effective_to)[1])
         _alone(db, after, org_id=org_id)
         price_overrides.end(db, org_id=org_id, override_id=override_id, effective_to=after.effective_to)

@@ -22,8 +22,10 @@ TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    412: "Precondition Failed",
     413: "Content Too Large",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -52,7 +54,9 @@ class Problem(BaseModel):
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an operation documents: the given refusals and those that every operation can answer with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": TITLES[status], "content": content} for status in sorted({*statuses, 401, 403, 500, 503})}
+    return {
+        status: {"description": TITLES[status], "content": content} for status in sorted({*statuses, 401, 403, 429, 500, 503})
+    }
 
 
 def document(*, status: int, code: str, detail: str, request_id: str, **extensions: object) -> dict[str, object]:

@@ -12,8 +12,9 @@ from navplane.admin.access import Call, Permission, Role, require
 from navplane.admin.fields import Body, Name, View
 from navplane.admin.plane import KeyDesk, ThePlane
 from navplane.admin.problem import responses
+from navplane.admin.sealing import store_sealed
 from navplane.crypto.api_key import hint
-from navplane.crypto.envelope import kek_id_of, seal
+from navplane.crypto.envelope import kek_id_of
 from navplane.errors import Conflict, Forbidden, Invalid, NotFound, RegionMismatch
 from navplane.model.ids import new_id
 from navplane.model.provider_key import ProviderKey, SealingContext, Secret
@@ -89,7 +90,13 @@ def create_provider_key(
         created_at=call.now,
     )
     # The provider and the KEK are asked outside the transaction: neither may hold a database connection.
-    _store(plane.database, call, key, region=organization.home_region, sealed=_sealed(desk, key, organization, secret))
+    store_sealed(
+        lambda sealed: _store(plane.database, call, key, region=organization.home_region, sealed=sealed),
+        secret,
+        context=_place(key, organization.home_region),
+        kek=desk.kek,
+        successor=desk.successor,
+    )
     return ProviderKeyView.model_validate(key)
 
 
@@ -177,11 +184,8 @@ def _validated(desk: KeyDesk, provider: Provider, secret: Secret, *, base_url: s
     return judged_by_demo and text.startswith(DEMO_PREFIX)
 
 
-def _sealed(desk: KeyDesk, key: ProviderKey, organization: Organization, secret: Secret) -> bytes:
-    place = SealingContext(
-        org_id=key.org_id, provider_key_id=key.id, provider=key.provider, region=organization.home_region.value
-    )
-    return seal(secret, context=place, kek=desk.kek)
+def _place(key: ProviderKey, region: Region) -> SealingContext:
+    return SealingContext(org_id=key.org_id, provider_key_id=key.id, provider=key.provider, region=region.value)
 
 
 def _store(database: Database, call: Call, key: ProviderKey, *, region: Region, sealed: bytes) -> None:

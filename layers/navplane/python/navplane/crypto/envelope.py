@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from navplane.crypto.kek import KekUnwrapper, KekWrapper
+from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
 from navplane.errors import DecryptionError
 from navplane.model.provider_key import SealedFor, SealingContext, Secret
 
@@ -40,8 +40,7 @@ def seal(secret: Secret, *, context: SealingContext, kek: KekWrapper) -> bytes:
     dek, nonce = os.urandom(DEK_BYTES), os.urandom(NONCE_BYTES)
     wrapped = kek.wrap(dek, context=encryption_context(context))
     ciphertext = AESGCM(dek).encrypt(nonce, secret.reveal(), _aad(context))
-    kek_id = kek.kek_id.encode("ascii")
-    return struct.pack(f">BB{len(kek_id)}sH", VERSION, len(kek_id), kek_id, len(wrapped)) + wrapped + nonce + ciphertext
+    return _header(kek.kek_id, wrapped) + nonce + ciphertext
 
 
 def open_sealed(sealed: bytes, *, context: SealingContext, kek: KekUnwrapper) -> Secret:
@@ -53,6 +52,21 @@ def open_sealed(sealed: bytes, *, context: SealingContext, kek: KekUnwrapper) ->
         return Secret(AESGCM(dek).decrypt(parts.nonce, parts.ciphertext, _aad(context)))
     except (InvalidTag, ValueError):
         raise DecryptionError from None
+
+
+def rewrap(sealed: bytes, *, context: SealingContext, old: KekUnwrapper, new: Kek) -> bytes:
+    """The same under `new`: another header and another wrapped DEK before the same nonce and ciphertext. What comes back has
+    been opened again. Raise DecryptionError when `sealed` does not open under `old` in its place."""
+    parts, aad, named = _parse(sealed), _aad(context), encryption_context(context)
+    dek = old.unwrap(parts.wrapped, kek_id=parts.kek_id, context=named)
+    wrapped = new.wrap(dek, context=named)
+    if new.unwrap(wrapped, kek_id=new.kek_id, context=named) != dek:
+        raise DecryptionError
+    try:
+        AESGCM(dek).decrypt(parts.nonce, parts.ciphertext, aad)
+    except (InvalidTag, ValueError):
+        raise DecryptionError from None
+    return _header(new.kek_id, wrapped) + parts.nonce + parts.ciphertext
 
 
 def kek_id_of(sealed: bytes) -> str:
@@ -78,6 +92,11 @@ class _Parts:
     wrapped: bytes
     nonce: bytes
     ciphertext: bytes
+
+
+def _header(kek_id: str, wrapped: bytes) -> bytes:
+    name = kek_id.encode("ascii")
+    return struct.pack(f">BB{len(name)}sH", VERSION, len(name), name, len(wrapped)) + wrapped
 
 
 def _parse(sealed: bytes) -> _Parts:

@@ -41,7 +41,7 @@ class Consumer:
         recorded = self._void(recorded)
         poison, superseded = sort_refused(events, recorded)
         unburied = self._bury([*malformed, *poison])
-        unpriced = sum(row.cost_usd is None for row in recorded.rows)
+        unpriced = sum(row.unpriced for row in recorded.rows)
         counts = {"messages": len(messages), "unpriced": unpriced, "poison": len(malformed) + len(poison)}
         logger.info("usage.recorded", extra=counts)
         return superseded | unburied | keep(self.database, carrying)

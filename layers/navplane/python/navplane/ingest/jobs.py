@@ -14,7 +14,7 @@ from navplane.queue.message import MessageSource
 from navplane.store.database import Database
 from navplane.telemetry import logger
 
-BATCH = 200
+BATCH = 500
 POLL_SECONDS = 5.0
 SCHEDULE_SECONDS = 60.0
 # After a failure: the messages come back by themselves, and a dependency that is down is not asked without pause.
@@ -31,6 +31,7 @@ class Jobs:
     reaper: Reaper
     database: Database
     stop: threading.Event
+    keep_months: int = 0
     every_minute: Mapping[str, Callable[[datetime], object]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -82,4 +83,4 @@ class Jobs:
         return step
 
     def _maintain(self) -> None:
-        maintain(self.database, self.reaper, now=datetime.now(UTC))
+        maintain(self.database, self.reaper, now=datetime.now(UTC), keep_months=self.keep_months)

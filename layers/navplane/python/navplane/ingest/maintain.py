@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from navplane.ingest import price_list
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
+from navplane.ingest.upkeep import check_a_day, drop_old_months
 from navplane.queue.request_log import QueueAge
-from navplane.store import completeness, request_contents
+from navplane.store import admin_calls, completeness, request_contents
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
 from navplane.store.reservations import delete_final, forget_windows
@@ -21,8 +22,9 @@ JOB_SECONDS = 25.0
 WINDOWS_KEPT = timedelta(days=1)
 
 
-def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, int]:
-    """Partitions first: without one no row can be written at all. Answers what was done, as counts."""
+def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: int = 0) -> dict[str, int]:
+    """Partitions first: without one no row can be written at all. Request logs are kept for `keep_months` whole months, 0 for
+    good. Answers what was done, as counts."""
     with database.transaction() as db:
         partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
     with database.transaction() as db:
@@ -34,6 +36,10 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
         windows = forget_windows(db, before=now - WINDOWS_KEPT)
     with database.transaction() as db:
         contents = request_contents.forget(db, now=now)
+    differing = check_a_day(database, now=now)
+    dropped = drop_old_months(database, now=now, keep_months=keep_months)
+    with database.transaction() as db:
+        answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
     steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=JOB_SECONDS)
     counts = {
         "partitions_made": partitions,
@@ -42,6 +48,9 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime) -> dict[str, 
         "reservations_deleted": deleted,
         "windows_forgotten": windows,
         "contents_forgotten": contents,
+        "sums_differing": differing,
+        "months_dropped": dropped,
+        "answers_forgotten": answers,
         "job_steps": steps,
     }
     logger.info("maintenance", extra=counts)

@@ -17,6 +17,7 @@ from navplane.model.kept_content import KeptContent
 from navplane.model.usage_event import UsageEvent
 from navplane.queue import fallback
 from navplane.queue.message import DeadLetter, Message
+from navplane.queue.redrive import BuriedLetter
 
 VISIBILITY_SECONDS = 60
 # Of a few kilobytes each; the oldest go first, and have their line in the log.
@@ -87,7 +88,7 @@ class PostgresRequestLog:
 
 
 class PostgresMessages:
-    """MessageSource, DeadLetters and QueueAge on the connections of navplane_writer. `stop` cuts a wait short."""
+    """MessageSource, DeadLetters, Shelf and QueueAge on the connections of navplane_writer. `stop` cuts a wait short."""
 
     def __init__(self, connections: Connections, *, stop: threading.Event | None = None) -> None:
         self._connections = connections
@@ -133,6 +134,27 @@ class PostgresMessages:
                     reason=letter.reason,
                     id=UUID(letter.message.id),
                 )
+
+    def letters(self, limit: int) -> Sequence[BuriedLetter]:
+        with self._connections.connection() as db:
+            rows = db.run(
+                "SELECT id, body, dead_reason, enqueued_at FROM public.usage_queue WHERE dead_reason IS NOT NULL"
+                " ORDER BY enqueued_at, id LIMIT :limit",
+                limit=limit,
+            )
+        return [BuriedLetter(id=str(row[0]), body=row[1], reason=row[2], buried_at=row[3]) for row in rows]
+
+    def put_back(self, letters: Sequence[BuriedLetter]) -> None:
+        """They were never away."""
+
+    def redrive(self, letters: Sequence[BuriedLetter]) -> int:
+        with self._connections.connection() as db:
+            rows = db.run(
+                "UPDATE public.usage_queue SET dead_reason = NULL, visible_at = now()"
+                " WHERE id = ANY(:ids::uuid[]) AND dead_reason IS NOT NULL RETURNING id",
+                ids=[UUID(letter.id) for letter in letters],
+            )
+        return len(rows)
 
     def oldest_event_age_seconds(self) -> float | None:
         with self._connections.connection() as db:

@@ -34,7 +34,7 @@ def _session() -> Any:
     return boto3.session.Session()
 
 
-def _client(service: str, *, read_timeout: float) -> Any:
+def client(service: str, *, read_timeout: float) -> Any:
     """A client that tries once: whoever calls it decides about retries. Clients are thread-safe, making them is not."""
     from botocore.config import Config
 
@@ -44,7 +44,7 @@ def _client(service: str, *, read_timeout: float) -> Any:
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def translated(doing: str) -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -62,7 +62,7 @@ class SqsRequestLog:
 
     def _sqs(self) -> "SQSClient":
         if self._made is None:
-            self._made = _client("sqs", read_timeout=1)
+            self._made = client("sqs", read_timeout=1)
         return self._made
 
     def publish(self, event: UsageEvent) -> None:
@@ -91,7 +91,7 @@ class SqsRequestLog:
                 time.sleep(pause)
 
     def ready(self) -> None:
-        with _translated("be reached"):
+        with translated("be reached"):
             self._sqs().get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])
 
 
@@ -100,7 +100,7 @@ class SqsMessages:
 
     def __init__(self, *, queue_url: str) -> None:
         self._queue_url = queue_url
-        self._sqs: SQSClient = _client("sqs", read_timeout=LONG_POLL_SECONDS + 5)
+        self._sqs: SQSClient = client("sqs", read_timeout=LONG_POLL_SECONDS + 5)
 
     def take(self, limit: int, *, wait_seconds: float) -> Sequence[Message]:
         """Waits for the first messages only; SQS gives at most ten at a time, so more are asked for while they come."""
@@ -112,7 +112,7 @@ class SqsMessages:
         return taken
 
     def _receive(self, limit: int, wait_seconds: float) -> list[Message]:
-        with _translated("be read"):
+        with translated("be read"):
             answer = self._sqs.receive_message(
                 QueueUrl=self._queue_url,
                 MaxNumberOfMessages=limit,
@@ -126,7 +126,7 @@ class SqsMessages:
     def acknowledge(self, messages: Sequence[Message]) -> None:
         for start in range(0, len(messages), _BATCH):
             chunk = messages[start : start + _BATCH]
-            with _translated("be told what was done"):
+            with translated("be told what was done"):
                 # An entry that fails comes back once more, which is harmless.
                 self._sqs.delete_message_batch(
                     QueueUrl=self._queue_url,
@@ -143,9 +143,9 @@ class SqsDeadLetters:
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:
             return
-        sqs: SQSClient = _client("sqs", read_timeout=2)
+        sqs: SQSClient = client("sqs", read_timeout=2)
         for letter in letters:
-            with _translated("take a dead letter"):
+            with translated("take a dead letter"):
                 sqs.send_message(
                     QueueUrl=self._queue_url,
                     MessageBody=letter.message.body,
@@ -172,7 +172,7 @@ class SqsQueueAge:
             return None
 
     def _empty(self) -> bool:
-        sqs: SQSClient = _client("sqs", read_timeout=2)
+        sqs: SQSClient = client("sqs", read_timeout=2)
         found = sqs.get_queue_attributes(
             QueueUrl=self._queue_url,
             AttributeNames=[
@@ -185,7 +185,7 @@ class SqsQueueAge:
 
     def _measured(self) -> float | None:
         now = datetime.now(UTC)
-        answer = _client("cloudwatch", read_timeout=2).get_metric_statistics(
+        answer = client("cloudwatch", read_timeout=2).get_metric_statistics(
             Namespace="AWS/SQS",
             MetricName="ApproximateAgeOfOldestMessage",
             Dimensions=[{"Name": "QueueName", "Value": self._queue_url.rsplit("/", 1)[-1]}],

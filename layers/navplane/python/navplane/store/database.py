@@ -16,7 +16,7 @@ from uuid import UUID
 from pg8000.exceptions import DatabaseError, Error, InterfaceError
 from pg8000.native import Connection
 
-from navplane.errors import DependencyUnavailable, NavPlaneError, OutcomeUnknown
+from navplane.errors import DependencyUnavailable, KekRetired, NavPlaneError, OutcomeUnknown
 
 __all__ = ["Connection", "Database", "connector", "sqlstate"]
 
@@ -30,6 +30,8 @@ MAX_IDLE_SECONDS = 60.0
 PASSING_STATES = frozenset(
     {"57014", "55P03", "40001", "40P01", "57P01", "57P02", "57P03", "57P05", "25006", "53300", "53400", "0A000", "26000"}
 )
+# What the fence of 0040_kek_rotation.sql says.
+KEK_RETIRED = "NP002"
 IDLE = b"I"
 
 
@@ -170,6 +172,8 @@ class Database:
             healthy = state not in PASSING_STATES and not state.startswith("08")
             if not healthy:
                 raise DependencyUnavailable("The database did not answer in time.") from exc
+            if state == KEK_RETIRED:
+                raise KekRetired from exc
             raise
         except (InterfaceError, OSError) as exc:
             if not is_network_failure(exc):

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pg8000.exceptions import DatabaseError
-
 from navplane.model.ids import RequestId
 from navplane.model.kept_content import KeptContent
-from navplane.store.database import Connection, sqlstate
-from navplane.store.request_logs import DATA_ERRORS, Unrecordable
+from navplane.store.database import Connection
+from navplane.store.request_logs import data_errors_told
 
 FORGOTTEN_AT_ONCE = 1000
 
@@ -49,12 +47,8 @@ def keep(db: Connection, contents: Sequence[KeptContent]) -> int:
     unique = {content.request_id: content for content in contents}
     if not unique:
         return 0
-    try:
+    with data_errors_told():
         db.run(_KEEP, contents=json.dumps([_document(content) for content in unique.values()]))
-    except DatabaseError as exc:
-        if (code := sqlstate(exc))[:2] in DATA_ERRORS:
-            raise Unrecordable(f"SQLSTATE {code}") from exc
-        raise
     return int(db.row_count)
 
 

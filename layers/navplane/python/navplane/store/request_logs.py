@@ -94,14 +94,19 @@ SELECT count(*) FROM changed
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _STANDING = """
-SELECT request_id, outcome, usage_quality, input_tokens + output_tokens, cost_usd, revision
+SELECT request_id, outcome, usage_quality, input_tokens + output_tokens, cost_usd, revision,
+       price_quality = 'unpriced' AND NOT demo AND usage_quality <> 'lost'
   FROM public.request_logs WHERE request_id = ANY(:ids::uuid[])
 """
 
 
 # Data exceptions and violated constraints, a missing partition included. Everything else (a lock, a full disk, a missing
 # grant) is not the events' fault and may pass.
-DATA_ERRORS = ("22", "23")
+_DATA_ERRORS = ("22", "23")
+
+
+# Postgres has one code for this and for a violated CHECK, but only a CHECK has a name.
+NO_PARTITION = "there is no partition for its month: retention has dropped it, or its time is no real one"
 
 
 class Unrecordable(Exception):
@@ -110,7 +115,8 @@ class Unrecordable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A request's row as it stands: this delivery's or a better one. `tokens` is input plus output."""
+    """A request's row as it stands: this delivery's or a better one. `tokens` is input plus output. `unpriced`: something was
+    used, by a real call, and nobody knows its price."""
 
     request_id: RequestId
     outcome: Outcome
@@ -118,6 +124,7 @@ class Standing:
     tokens: int
     cost_usd: Decimal | None
     revision: int
+    unpriced: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +160,9 @@ def data_errors_told() -> Iterator[None]:
     try:
         yield
     except DatabaseError as exc:
-        if (code := sqlstate(exc))[:2] in DATA_ERRORS:
+        if (code := sqlstate(exc)) == "23514" and "n" not in exc.args[0]:
+            raise Unrecordable(NO_PARTITION) from exc
+        if code[:2] in _DATA_ERRORS:
             # The server's message may quote the value it refused, so only its code is passed on.
             raise Unrecordable(f"SQLSTATE {code}") from exc
         raise
@@ -213,6 +222,7 @@ def _standing(row: Sequence[Any]) -> Standing:
         tokens=row[3],
         cost_usd=row[4],
         revision=row[5],
+        unpriced=row[6],
     )
 
 
