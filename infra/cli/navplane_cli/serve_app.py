@@ -18,12 +18,16 @@ from navplane.admin import (
     model_prices,
     openapi,
     organizations,
+    platform_limits,
+    platform_usage,
+    policies,
     price_overrides,
     provider_keys,
     provider_settings,
     providers,
     receipts,
     requests,
+    routes,
     usage,
 )
 from navplane.admin.app import create
@@ -54,7 +58,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/audit/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
 )
 
 
@@ -132,7 +136,10 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         organizations.router,
         api_keys.router,
         provider_settings.router,
+        policies.router,
+        routes.router,
         limits.router,
+        platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
         model_prices.router,
@@ -146,7 +153,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = _plane(settings, "navplane_reader", records_users=False)
-    return create(title=openapi.TITLE, routers=(requests.router, usage.router, audit.router, receipts.router), plane=plane)
+    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:

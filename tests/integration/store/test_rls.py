@@ -56,6 +56,8 @@ TABLES = [
     Table(name="provider_objects", touched="object_id", admin="", reader=""),
     Table(name="limits", touched="amount", admin="SIUD", reader="S"),
     Table(name="limit_counters", touched="used", admin="S", reader="S"),
+    Table(name="policies", touched="allow_files", admin="SIUD", reader="S"),
+    Table(name="routes", touched="position", admin="SIUD", reader="S"),
 ]
 BY_NAME = {table.name: table for table in TABLES}
 
@@ -126,6 +128,11 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "limits": {
             "org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "amount": 1,
             "mode": "strict",
+        },
+        "policies": {"org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh},
+        "routes": {
+            "org_id": org_id, "id": fresh, "name": str(fresh), "match": "m", "dialect": "openai", "position": 0,
+            "targets": "[]",
         },
         "limit_counters": {
             "org_id": org_id, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "window_name": "d:2026-11-21",

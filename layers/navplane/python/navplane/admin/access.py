@@ -40,6 +40,18 @@ class Permission(StrEnum):
     PROVIDER_KEY_DELETE = "provider_key:delete"
     PROVIDER_SETTINGS_READ = "provider_settings:read"
     PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
+    POLICY_LIST = "policy:list"
+    POLICY_CREATE = "policy:create"
+    POLICY_UPDATE = "policy:update"
+    POLICY_DELETE = "policy:delete"
+    ROUTE_LIST = "route:list"
+    ROUTE_CREATE = "route:create"
+    ROUTE_UPDATE = "route:update"
+    ROUTE_DELETE = "route:delete"
+    PLATFORM_LIMIT_LIST = "platform_limit:list"
+    PLATFORM_LIMIT_CREATE = "platform_limit:create"
+    PLATFORM_LIMIT_UPDATE = "platform_limit:update"
+    PLATFORM_LIMIT_DELETE = "platform_limit:delete"
     AUDIT_LIST = "audit:list"
     AUDIT_EXPORT = "audit:export"
     AUDIT_RECENT = "audit:recent"
@@ -57,6 +69,7 @@ class Permission(StrEnum):
     LEDGER_JOB_CREATE = "ledger_job:create"
     REQUEST_LIST = "request:list"
     USAGE_READ = "usage:read"
+    PLATFORM_USAGE_READ = "platform_usage:read"
 
 
 class Role(StrEnum):

@@ -45,7 +45,7 @@ from navplane.model.usage_event import UsageEvent
 from navplane.queue.request_log import RequestLog
 from navplane.telemetry import logger
 from navplane.upstream.client import UpstreamClient
-from navplane.upstream.provider import serving
+from navplane.upstream.provider import PROVIDERS, serving
 
 GATE_THREADS = 8
 LOG_THREADS = 8
@@ -213,9 +213,10 @@ class Gateway:
             raise DependencyUnavailable("It could not be decided in time whether this call may go on.") from exc
         if isinstance(answer, Refusal):
             raise error_of(answer, call)
-        call.candidate = candidate = forward.choose_candidate(answer, call)
+        candidate = forward.choose_candidate(answer, call)
+        call.candidate, call.upstream_model = candidate.key, candidate.model
         if secret is None:
-            secret = await self._in(self._key_threads, lambda: forward.open_key(candidate, self._keys))
+            secret = await self._in(self._key_threads, lambda: forward.open_key(candidate.key, self._keys))
         return answer, secret
 
     def _ask_gate(self, call: Call, ask: Ask) -> tuple[Admission | Refusal, Secret | None]:
@@ -235,7 +236,7 @@ class Gateway:
         call.uncertain, call.caller = False, answer.caller
         if isinstance(answer, Refusal):
             return answer, None
-        call.admitted = asked_at
+        call.admitted, call.provider = asked_at, PROVIDERS[answer.candidates[0].provider]
         objects.require_own(self._gate, call)
         return answer, forward.open_at_hand(answer, call, self._keys)
 

@@ -23,9 +23,10 @@ class Call:
 
     `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
     `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
-    may bill them. `attributes`: what routes may look at (gate.Ask). `units`: what is asked for that is not counted in tokens.
-    `continues`: the response that the body builds on. `owner`: of the objects that the call names. `background`: the response
-    that is made is not waited for. `bound`: what was made is bound. `outcome` stays None until the call has ended.
+    may bill them. `attributes`: what routes may look at (gate.Ask). `upstream_model`: what the provider is called with.
+    `units`: what is asked for that is not counted in tokens. `continues`: the response that the body builds on. `owner`: of the
+    objects that the call names. `background`: the response that is made is not waited for. `bound`: what was made is bound.
+    `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -37,6 +38,7 @@ class Call:
     route: Route | None = None
     provider: Provider | None = None
     model: str | None = None
+    upstream_model: str | None = None
     stream: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
     request_bytes: int = 0

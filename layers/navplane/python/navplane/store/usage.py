@@ -1,9 +1,9 @@
-"""What an organization used and what it cost, summed: from the sums by the hour where the question falls on whole hours, else
-from the rows themselves. Both answer the same."""
+"""What was used and what it cost, summed: in total, by dimension, over time. `org_id` None asks about every organization, in a
+transaction with `platform=True`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
@@ -11,17 +11,11 @@ from uuid import UUID
 
 from pg8000.exceptions import DatabaseError
 
-from navplane.model.ids import smallest_id_of
 from navplane.store.database import Connection, sqlstate
-from navplane.store.rollups import SUMS
+from navplane.store.rollups import SUMS, first_kept_day
+from navplane.store.usage_source import DAY, HOUR, Dimension, Piece, Selection, pieces, source
 
-
-class Dimension(StrEnum):
-    WORKSPACE = "workspace_id"
-    KEY = "key_id"
-    PROVIDER = "provider"
-    MODEL = "model"
-    ENDPOINT = "endpoint"
+__all__ = ["Dimension", "Interval", "Measure", "Selection", "Totals", "UnknownTimezone", "breakdown", "summary", "timeseries"]
 
 
 class Interval(StrEnum):
@@ -30,21 +24,18 @@ class Interval(StrEnum):
     MONTH = "month"
 
 
+class Measure(StrEnum):
+    """What groups are ranked by."""
+
+    COST = "cost_usd"
+    REQUESTS = "requests"
+    FAILED_REQUESTS = "failed_requests"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+
+
 class UnknownTimezone(ValueError):
     """Postgres knows no such zone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """From `start` on and before `end`, both aware; of real calls, or of those that the demo upstream answered."""
-
-    start: datetime
-    end: datetime
-    demo: bool = False
-
-    @property
-    def in_whole_hours(self) -> bool:
-        return all(moment.timestamp() % 3600 == 0 for moment in (self.start, self.end))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,44 +64,37 @@ class Totals:
 
 
 _SUMMED = ", ".join(f"coalesce(sum({name}), 0)" for name in SUMS)
-_HOURLY = """
-SELECT * FROM public.usage_hourly
- WHERE org_id = :org_id AND demo = :demo AND starts_at >= :start AND starts_at < :end
-"""
-# One row, in the shape of an hour.
-_ROWS = """
-SELECT workspace_id, key_id, provider, left(model, 200) AS model, endpoint, created_at AS starts_at, 1 AS requests,
-       (outcome <> 'ok')::integer AS failed_requests, (price_quality = 'unpriced')::integer AS unpriced_requests,
-       (usage_quality <> 'exact')::integer AS inexact_requests, input_tokens::numeric, cached_input_tokens::numeric,
-       cache_write_5m_tokens::numeric + cache_write_1h_tokens AS cache_write_tokens, output_tokens::numeric,
-       reasoning_tokens::numeric, cost_usd
-  FROM public.request_logs
- WHERE org_id = :org_id AND demo = :demo AND request_id >= :first AND request_id < :beyond
-"""
-# Whether an hour of UTC is always within one hour, and so within one day, of the zone.
-_WHOLE_HOURS = """
-SELECT coalesce(bool_and(extract(epoch FROM (t AT TIME ZONE :zone) - (t AT TIME ZONE 'UTC'))::integer % 3600 = 0), true)
-  FROM generate_series(:start::timestamptz, :end::timestamptz, interval '1 day') AS t
+# Whether an hour of UTC is always within one hour of the zone, and whether its days are always those of UTC.
+_ZONE = """
+SELECT coalesce(bool_and(ahead % 3600 = 0), true), coalesce(bool_and(ahead = 0), true)
+  FROM (SELECT extract(epoch FROM (t AT TIME ZONE :zone) - (t AT TIME ZONE 'UTC'))::integer AS ahead
+          FROM generate_series(:start::timestamptz, :end::timestamptz, interval '1 day') AS t) AS days
 """
 INVALID_PARAMETER = "22023"
 
 
-def summary(db: Connection, *, org_id: UUID, span: Span) -> Totals:
-    source, arguments = _source(org_id, span, in_whole_hours=span.in_whole_hours)
-    return Totals.of(db.run(f"SELECT {_SUMMED} FROM ({source}) AS used", **arguments)[0])  # noqa: S608
+def summary(db: Connection, *, org_id: UUID | None, selection: Selection) -> Totals:
+    used, arguments = source(_pieces(db, selection, DAY), selection, org_id=org_id, by=frozenset())
+    return Totals.of(db.run(f"SELECT {_SUMMED} FROM ({used}) AS used", **arguments)[0])  # noqa: S608
 
 
 def breakdown(
-    db: Connection, *, org_id: UUID, span: Span, by: Sequence[Dimension], limit: int
+    db: Connection,
+    *,
+    org_id: UUID | None,
+    selection: Selection,
+    by: Sequence[Dimension],
+    limit: int,
+    measure: Measure = Measure.COST,
 ) -> tuple[Totals, list[tuple[dict[Dimension, Any], Totals]]]:
-    """The total, and up to `limit` groups, the dearest first; in one snapshot, so that what is beyond is the difference."""
-    source, arguments = _source(org_id, span, in_whole_hours=span.in_whole_hours)
+    """The total, and up to `limit` groups, those with the most first; in one snapshot: what is beyond is the difference."""
+    used, arguments = source(_pieces(db, selection, DAY), selection, org_id=org_id, by=frozenset(by))
     columns = ", ".join(by)
     total, *groups = db.run(
         f"""
-        SELECT {columns}, {_SUMMED} FROM ({source}) AS used
+        SELECT {columns}, {_SUMMED} FROM ({used}) AS used
          GROUP BY GROUPING SETS (({columns}), ()) HAVING sum(requests) > 0 OR grouping({by[0]}) = 1
-         ORDER BY grouping({by[0]}) DESC, sum(cost_usd) DESC NULLS LAST, sum(requests) DESC, {columns} LIMIT :limit
+         ORDER BY grouping({by[0]}) DESC, sum({measure}) DESC NULLS LAST, sum(requests) DESC, {columns} LIMIT :limit
         """,  # noqa: S608 - what is filled in are names of our own columns
         **arguments,
         limit=limit + 1,
@@ -118,33 +102,44 @@ def breakdown(
     return Totals.of(total[len(by) :]), [(dict(zip(by, row, strict=False)), Totals.of(row[len(by) :])) for row in groups]
 
 
-def timeseries(db: Connection, *, org_id: UUID, span: Span, interval: Interval, zone: str) -> list[tuple[datetime, Totals]]:
-    """Every interval of the zone's clock and calendar that the span touches, by its beginning; those without a call, too. The
-    first and the last hold only what is within the span. Raise UnknownTimezone."""
-    try:
-        whole = db.run(_WHOLE_HOURS, start=span.start, end=span.end, zone=zone)[0][0]
-    except DatabaseError as exc:
-        if sqlstate(exc) == INVALID_PARAMETER:
-            raise UnknownTimezone(zone) from exc
-        raise
-    source, arguments = _source(org_id, span, in_whole_hours=span.in_whole_hours and whole)
+def timeseries(
+    db: Connection, *, org_id: UUID | None, selection: Selection, interval: Interval, zone: str
+) -> list[tuple[datetime, Totals]]:
+    """Every interval of the zone's clock and calendar that the selection touches, by its beginning; those without a call, too.
+    The first and the last hold only what is within the selection. Raise UnknownTimezone."""
+    found = _pieces(db, selection, _coarsest(db, selection, interval, zone))
+    used, arguments = source(found, selection, org_id=org_id, by=frozenset())
     rows = db.run(
         f"""
-        SELECT bucket, {_SUMMED}
-          FROM generate_series(date_trunc('{interval}', CAST(:start AS timestamptz), :zone), CAST(:last AS timestamptz),
+        WITH summed AS (
+            SELECT date_trunc('{interval}', starts_at, :zone) AS bucket, {", ".join(f"sum({name}) AS {name}" for name in SUMS)}
+              FROM ({used}) AS used GROUP BY 1)
+        SELECT bucket, {", ".join(f"coalesce({name}, 0)" for name in SUMS)}
+          FROM generate_series(date_trunc('{interval}', CAST(:first AS timestamptz), :zone), CAST(:last AS timestamptz),
                                interval '1 {interval}', :zone) AS bucket
-          LEFT JOIN ({source}) AS used ON date_trunc('{interval}', starts_at, :zone) = bucket
-         GROUP BY bucket ORDER BY bucket
+          LEFT JOIN summed USING (bucket) ORDER BY bucket
         """,  # noqa: S608 - what is filled in is one of our own words
-        **{**arguments, "start": span.start},
-        last=span.end - timedelta(microseconds=1),
+        **arguments,
+        first=found[0].start,
+        last=found[-1].end - timedelta(microseconds=1),
         zone=zone,
     )
     return [(row[0], Totals.of(row[1:])) for row in rows]
 
 
-def _source(org_id: UUID, span: Span, *, in_whole_hours: bool) -> tuple[str, dict[str, Any]]:
-    arguments: dict[str, Any] = {"org_id": org_id, "demo": span.demo}
-    if in_whole_hours:
-        return _HOURLY, arguments | {"start": span.start, "end": span.end}
-    return _ROWS, arguments | {"first": smallest_id_of(span.start), "beyond": smallest_id_of(span.end)}
+def _coarsest(db: Connection, selection: Selection, interval: Interval, zone: str) -> timedelta | None:
+    """The longest time that always lies within one interval of the zone; None where an hour may not."""
+    try:
+        whole_hours, same_days = db.run(_ZONE, start=selection.start, end=selection.end, zone=zone)[0]
+    except DatabaseError as exc:
+        if sqlstate(exc) == INVALID_PARAMETER:
+            raise UnknownTimezone(zone) from exc
+        raise
+    if interval is not Interval.HOUR and same_days:
+        return DAY
+    return HOUR if whole_hours else None
+
+
+def _pieces(db: Connection, selection: Selection, coarsest: timedelta | None) -> list[Piece]:
+    kept_from = first_kept_day(db) or datetime.max.replace(tzinfo=UTC)
+    return pieces(selection, coarsest=coarsest, kept_from=kept_from)
