@@ -24,6 +24,7 @@ from navplane.admin import (
     platform_usage,
     policies,
     price_overrides,
+    provider_key_changes,
     provider_keys,
     provider_settings,
     providers,
@@ -149,6 +150,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         model_prices.router,
         providers.router,
         provider_keys.router,
+        provider_key_changes.router,
         health.router,
         openapi.router,
     )

@@ -22,6 +22,7 @@ from navplane.admin import (
     platform_usage,
     policies,
     price_overrides,
+    provider_key_changes,
     provider_keys,
     provider_settings,
     providers,
@@ -57,7 +58,7 @@ SERVED_BY = {
         model_prices.router,
         providers.router,
     ),
-    "AdminProviderKeysFunction": (provider_keys.router, health.router),
+    "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, health.router),
     "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
 }
 
@@ -88,6 +89,8 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/provider-keys",
         "POST /admin/orgs/{org_id}/provider-keys",
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
+        "PUT /admin/orgs/{org_id}/provider-keys/{key_id}",
+        "POST /admin/orgs/{org_id}/provider-keys/{key_id}/rotate",
         "GET /admin/orgs/{org_id}/provider-settings",
         "PUT /admin/orgs/{org_id}/provider-settings",
         "GET /admin/orgs/{org_id}/policies",

@@ -37,6 +37,8 @@ class Permission(StrEnum):
     API_KEY_REVOKE = "api_key:revoke"
     PROVIDER_KEY_LIST = "provider_key:list"
     PROVIDER_KEY_CREATE = "provider_key:create"
+    PROVIDER_KEY_UPDATE = "provider_key:update"
+    PROVIDER_KEY_ROTATE = "provider_key:rotate"
     PROVIDER_KEY_DELETE = "provider_key:delete"
     PROVIDER_SETTINGS_READ = "provider_settings:read"
     PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
