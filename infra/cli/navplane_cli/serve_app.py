@@ -12,6 +12,8 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -27,6 +29,7 @@ from navplane.admin import (
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     routes,
     usage,
@@ -60,7 +63,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    re.DOTALL,
 )
 
 
@@ -137,6 +141,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     routers = (
         organizations.router,
         api_keys.router,
+        data_mode.router,
+        contents.router,
         provider_settings.router,
         policies.router,
         routes.router,
@@ -155,8 +161,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 
 def _analytics(settings: ServeSettings) -> App:
-    plane = _plane(settings, "navplane_reader", records_users=False)
-    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
+    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 

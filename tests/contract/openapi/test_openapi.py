@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -25,6 +27,7 @@ from navplane.admin import (
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     routes,
     usage,
@@ -44,7 +47,7 @@ OPERATIONS = {
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
-    "AdminTenancyFunction": (organizations.router, api_keys.router, openapi.router),
+    "AdminTenancyFunction": (organizations.router, api_keys.router, data_mode.router, contents.router, openapi.router),
     "AdminPoliciesFunction": (
         provider_settings.router,
         policies.router,
@@ -57,7 +60,14 @@ SERVED_BY = {
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
+    "AdminAnalyticsFunction": (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    ),
 }
 
 
@@ -120,6 +130,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "PUT /admin/orgs/{org_id}/price-overrides/{override_id}",
         "DELETE /admin/orgs/{org_id}/price-overrides/{override_id}",
         "GET /admin/orgs/{org_id}/requests",
+        "GET /admin/orgs/{org_id}/requests/{request_id}",
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
@@ -134,6 +145,9 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/audit/keys",
         "GET /admin/audit/export",
         "GET /v1/receipts/{request_id}",
+        "GET /admin/orgs/{org_id}/requests/{request_id}/content",
+        "GET /admin/orgs/{org_id}/workspaces/{workspace_id}/data-mode",
+        "PUT /admin/orgs/{org_id}/workspaces/{workspace_id}/data-mode",
     }
 
 

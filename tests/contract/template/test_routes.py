@@ -16,6 +16,8 @@ ROUTES = {
         f"put {ORG}/enabled", f"post {ORG}/rotate-key", "get /admin/openapi.json", "any /admin/{proxy+}",
         f"get {ORG}/api-keys", f"post {ORG}/api-keys", f"get {ORG}/api-keys/{{key_id}}", f"put {ORG}/api-keys/{{key_id}}",
         f"delete {ORG}/api-keys/{{key_id}}", f"post {ORG}/api-keys/{{key_id}}/rotate",
+        f"get {ORG}/requests/{{request_id}}/content",
+        f"get {ORG}/workspaces/{{workspace_id}}/data-mode", f"put {ORG}/workspaces/{{workspace_id}}/data-mode",
     },
     "AdminPoliciesFunction": {
         "get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings",
@@ -37,6 +39,7 @@ ROUTES = {
     },
     "AdminAnalyticsFunction": {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
+        f"get {ORG}/requests/{{request_id}}",
         f"get {ORG}/usage/top", "get /admin/usage/summary", "get /admin/usage/breakdown", "get /admin/usage/timeseries",
         "get /admin/usage/top",
         f"get {ORG}/audit", f"get {ORG}/audit/export", "get /admin/audit/recent", "get /admin/audit/keys",

@@ -15,6 +15,7 @@ from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
 from navplane.gateway.authenticate import presented_key
 from navplane.gateway.call import Call
 from navplane.gateway.conclude import Conclusion
+from navplane.gateway.content import Capture, DataModes
 from navplane.gateway.fallback import Answered, Asked, Fallback
 from navplane.gateway.headers import KeyFinder
 from navplane.gateway.health import Readiness, answer_health
@@ -58,6 +59,7 @@ class Gateway:
         self._admissions = Admissions(gate, CachingKek(keys), health=health, threads=self._threads, limits=limits)
         self._fallback = Fallback(upstream, self._admissions, health=health, keys=finder, limits=limits)
         self._conclusion = Conclusion(gate, request_log, keys=finder, threads=self._threads)
+        self._data_modes = DataModes(gate, threads=self._threads)
         self._open_calls = OpenCalls(
             self._admissions.standing,
             interval_seconds=limits.standing_interval,
@@ -104,9 +106,12 @@ class Gateway:
         key = presented_key(call.headers, self._shape)
         body, request = await self._understanding.read(call, receive)
         granted = await self._admissions.admit(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
+        keeps_content = await self._data_modes.keeps(call)
         async with self._watch(call, receive) as watch:
             asked = Asked(query=scope["query_string"], body=body, request=request)
             answered = await self._fallback.until_answered(call, granted, asked)
+            if keeps_content and body is not None:
+                call.content = Capture(body, answered.secret)
             try:
                 await self._relay(call, answered, reply, watch)
             finally:

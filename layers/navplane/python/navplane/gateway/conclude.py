@@ -37,13 +37,23 @@ class Conclusion:
             event = record.usage_event(call, self._keys)
             if background.is_open(call):
                 record.log_line(call, event)
-                return
-            self._close(call, event)
+            else:
+                self._close(call, event)
             if (earlier := background.completed(call, record.now())) is not None:
                 self._settle(earlier)
                 self._request_log.publish(earlier)
+            self._publish_content(call)
         except Exception as exc:
             record.log_bug(call, exc)
+
+    def _publish_content(self, call: Call) -> None:
+        if call.content is None or call.caller is None:
+            return
+        kept = call.content.kept(call.request_id, call.caller.key_id, self._keys)
+        if kept is None:
+            logger.warning("content.withheld", extra={"request_id": str(call.request_id), "reason": "a key stands in it"})
+        else:
+            self._request_log.publish_content(kept)
 
     def _close(self, call: Call, event: UsageEvent) -> None:
         if call.admitted is not None:
