@@ -40,21 +40,22 @@ class DataModes:
         assert call.route is not None
         if call.caller is None or not is_keepable(call.route):
             return False
-        caller, keeps = call.caller, self._at_hand(call.caller)
+        caller, keeps = call.caller, self.at_hand(call.caller)
         if keeps is None:
             try:
                 async with asyncio.timeout(CONTENT_SECONDS):
-                    keeps = await run_in(self._threads.gate, lambda: self._ask(caller))
+                    keeps = await run_in(self._threads.gate, lambda: self.ask(caller))
             except Exception as exc:
                 logger.warning("content.unknown", extra={"request_id": str(call.request_id), "error": type(exc).__name__})
         return bool(keeps)
 
-    def _at_hand(self, caller: Caller) -> bool | None:
+    def at_hand(self, caller: Caller) -> bool | None:
         """None where the gate has to be asked."""
         asked_at, keeps = self._known.get(caller.workspace_id, (0.0, False))
         return keeps if asked_at and time.monotonic() - asked_at < MODE_SECONDS else None
 
-    def _ask(self, caller: Caller) -> bool:
+    def ask(self, caller: Caller) -> bool:
+        """Raise DependencyUnavailable."""
         keeps = self._gate.keeps_content(caller)
         if len(self._known) >= MAX_WORKSPACES:
             self._known.clear()
