@@ -112,6 +112,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
         region=settings.region,
         key_prefixes=settings.key_prefixes,
         max_body_bytes=settings.max_body_bytes,
+        closing=log if isinstance(log, PostgresRequestLog) else None,
     )
     return Served(
         gateway=gateway,
