@@ -29,6 +29,7 @@ from navplane.admin import (
     receipts,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.app import create
@@ -135,6 +136,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
+        shredding.router,
         api_keys.router,
         provider_settings.router,
         policies.router,
@@ -167,7 +169,7 @@ def _request_log(settings: ServeSettings) -> RequestLog:
 
 
 def _jobs(settings: ServeSettings) -> Jobs:
-    stop = threading.Event()
+    stop, signer = threading.Event(), _audit_signer(settings)
     writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
     source, dead_letters, age = _queue(settings, writer, stop)
     gate = PostgresGate(writer)
@@ -178,7 +180,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": _audit_signer(settings).sign},
+        every_minute={"audit_sign": signer.sign, "certify": signer.certify},
     )
 
 

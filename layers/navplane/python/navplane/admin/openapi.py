@@ -30,6 +30,7 @@ from navplane.admin import (
     receipts,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.access import Require
@@ -72,6 +73,7 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    shredding.router,
     api_keys.router,
     provider_keys.router,
     provider_key_changes.router,
