@@ -12,6 +12,8 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -138,6 +140,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         organizations.router,
         shredding.router,
         api_keys.router,
+        data_mode.router,
+        contents.router,
         provider_settings.router,
         policies.router,
         routes.router,

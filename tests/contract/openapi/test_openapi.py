@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -45,7 +47,14 @@ OPERATIONS = {
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
-    "AdminTenancyFunction": (organizations.router, api_keys.router, shredding.router, openapi.router),
+    "AdminTenancyFunction": (
+        organizations.router,
+        api_keys.router,
+        shredding.router,
+        openapi.router,
+        data_mode.router,
+        contents.router,
+    ),
     "AdminPoliciesFunction": (
         provider_settings.router,
         policies.router,
@@ -137,6 +146,9 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/audit/keys",
         "GET /admin/audit/export",
         "GET /v1/receipts/{request_id}",
+        "GET /admin/orgs/{org_id}/requests/{request_id}/content",
+        "GET /admin/orgs/{org_id}/workspaces/{workspace_id}/data-mode",
+        "PUT /admin/orgs/{org_id}/workspaces/{workspace_id}/data-mode",
     }
 
 

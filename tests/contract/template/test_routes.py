@@ -17,6 +17,8 @@ ROUTES = {
         "get /admin/openapi.json", "any /admin/{proxy+}",
         f"get {ORG}/api-keys", f"post {ORG}/api-keys", f"get {ORG}/api-keys/{{key_id}}", f"put {ORG}/api-keys/{{key_id}}",
         f"delete {ORG}/api-keys/{{key_id}}", f"post {ORG}/api-keys/{{key_id}}/rotate",
+        f"get {ORG}/requests/{{request_id}}/content",
+        f"get {ORG}/workspaces/{{workspace_id}}/data-mode", f"put {ORG}/workspaces/{{workspace_id}}/data-mode",
     },
     "AdminPoliciesFunction": {
         "get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings",

@@ -55,6 +55,7 @@ TABLES = [
     Table(name="org_usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
     Table(name="provider_objects", touched="object_id", admin="", reader=""),
+    Table(name="request_contents", touched="request_truncated", admin="S", reader=""),
     Table(name="limits", touched="amount", admin="SIUD", reader="S"),
     Table(name="limit_counters", touched="used", admin="S", reader="S"),
     Table(name="policies", touched="allow_files", admin="SIUD", reader="S"),
@@ -126,6 +127,10 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,
             "provider": "openai", "provider_key_id": fresh, "endpoint": "models", "region": "us", "stream": False,
             "demo": False, "state": "reserved", "lease_until": NOW, "created_at": NOW,
+        },
+        "request_contents": {
+            "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "request": b"q",
+            "response": b"a", "request_truncated": False, "response_truncated": False,
         },
         "limits": {
             "org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "amount": 1,

@@ -13,6 +13,8 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -85,6 +87,8 @@ ROUTERS = (
     price_overrides.router,
     ledger_jobs.router,
     model_prices.router,
+    data_mode.router,
+    contents.router,
     requests.router,
     usage.router,
     platform_usage.router,
