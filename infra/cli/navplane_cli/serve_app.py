@@ -29,6 +29,7 @@ from navplane.admin import (
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     routes,
     shredding,
@@ -62,7 +63,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    re.DOTALL,
 )
 
 
@@ -160,8 +162,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 
 def _analytics(settings: ServeSettings) -> App:
-    plane = _plane(settings, "navplane_reader", records_users=False)
-    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
+    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 

@@ -27,6 +27,7 @@ from navplane.admin import (
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     routes,
     shredding,
@@ -67,7 +68,14 @@ SERVED_BY = {
         providers.router,
     ),
     "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
+    "AdminAnalyticsFunction": (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    ),
 }
 
 
@@ -132,6 +140,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "PUT /admin/orgs/{org_id}/price-overrides/{override_id}",
         "DELETE /admin/orgs/{org_id}/price-overrides/{override_id}",
         "GET /admin/orgs/{org_id}/requests",
+        "GET /admin/orgs/{org_id}/requests/{request_id}",
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",

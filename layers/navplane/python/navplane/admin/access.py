@@ -71,6 +71,7 @@ class Permission(StrEnum):
     LEDGER_JOB_LIST = "ledger_job:list"
     LEDGER_JOB_CREATE = "ledger_job:create"
     REQUEST_LIST = "request:list"
+    REQUEST_READ = "request:read"
     REQUEST_CONTENT_READ = "request_content:read"
     DATA_MODE_READ = "data_mode:read"
     DATA_MODE_UPDATE = "data_mode:update"
