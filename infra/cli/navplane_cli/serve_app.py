@@ -32,6 +32,7 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.app import create
@@ -140,6 +141,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
+        shredding.router,
         api_keys.router,
         data_mode.router,
         contents.router,
@@ -174,7 +176,7 @@ def _request_log(settings: ServeSettings) -> RequestLog:
 
 
 def _jobs(settings: ServeSettings) -> Jobs:
-    stop = threading.Event()
+    stop, signer = threading.Event(), _audit_signer(settings)
     writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
     source, dead_letters, age = _queue(settings, writer, stop)
     gate = PostgresGate(writer)
@@ -185,7 +187,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": _audit_signer(settings).sign},
+        every_minute={"audit_sign": signer.sign, "certify": signer.certify},
     )
 
 

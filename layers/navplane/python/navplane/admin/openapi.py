@@ -33,6 +33,7 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.access import Require
@@ -75,6 +76,7 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    shredding.router,
     api_keys.router,
     provider_keys.router,
     provider_key_changes.router,
