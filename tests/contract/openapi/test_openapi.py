@@ -18,6 +18,7 @@ from navplane.admin import (
     organizations,
     platform_usage,
     price_overrides,
+    provider_key_tests,
     provider_keys,
     provider_settings,
     providers,
@@ -49,7 +50,7 @@ SERVED_BY = {
         model_prices.router,
         providers.router,
     ),
-    "AdminProviderKeysFunction": (provider_keys.router, health.router),
+    "AdminProviderKeysFunction": (provider_keys.router, provider_key_tests.router, health.router),
     "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
 }
 
@@ -80,6 +81,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/provider-keys",
         "POST /admin/orgs/{org_id}/provider-keys",
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
+        "POST /admin/orgs/{org_id}/provider-keys/{key_id}/test",
         "GET /admin/orgs/{org_id}/provider-settings",
         "PUT /admin/orgs/{org_id}/provider-settings",
         "GET /admin/orgs/{org_id}/limits",

@@ -38,6 +38,7 @@ class Permission(StrEnum):
     PROVIDER_KEY_LIST = "provider_key:list"
     PROVIDER_KEY_CREATE = "provider_key:create"
     PROVIDER_KEY_DELETE = "provider_key:delete"
+    PROVIDER_KEY_TEST = "provider_key:test"
     PROVIDER_SETTINGS_READ = "provider_settings:read"
     PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
     AUDIT_LIST = "audit:list"
