@@ -1,8 +1,18 @@
-"""Lambda: the providers, which of them and of their models an organization may use, and how much."""
+"""Lambda: the providers, which of them and of their models an organization may use, by which names, and how much."""
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import ledger_jobs, limits, model_prices, price_overrides, provider_settings, providers
+from navplane.admin import (
+    ledger_jobs,
+    limits,
+    model_prices,
+    platform_limits,
+    policies,
+    price_overrides,
+    provider_settings,
+    providers,
+    routes,
+)
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
@@ -11,7 +21,10 @@ app = create(
     title="NavPlane: policies",
     routers=(
         provider_settings.router,
+        policies.router,
+        routes.router,
         limits.router,
+        platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
         model_prices.router,

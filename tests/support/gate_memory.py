@@ -4,7 +4,7 @@ The contract suite of tests/contract/gate holds it to the same promises as the g
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
@@ -13,13 +13,23 @@ from uuid import UUID
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Owner, Refusal, RefusalReason, over_limit
 from navplane.model.ids import RequestId, new_id
-from navplane.model.limit import USUAL_OUTPUT_TOKENS, Limit, LimitKind, LimitMode, LimitScope, ModelPrice, window_of
-from navplane.model.policy import ProviderSettings, allows
+from navplane.model.limit import (
+    MOST_COUNTED,
+    USUAL_OUTPUT_TOKENS,
+    Limit,
+    LimitKind,
+    LimitMode,
+    LimitScope,
+    ModelPrice,
+    window_of,
+)
+from navplane.model.policy import Policy, allows_files, forbidden
 from navplane.model.provider_key import SealedProviderKey
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.route import Destination, Question, Route, Target, resolve
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
-# Whose limit, of which kind, in which window.
-Counter = tuple[UUID, LimitKind, str]
+# Whose limit (in which organization, None for the platform's), of which kind, in which window.
+Counter = tuple[UUID | None, UUID, LimitKind, str]
 
 
 class State(IntEnum):
@@ -37,13 +47,17 @@ class OrganizationItem:
     region: Region
     enabled: bool
     stream_usage: StreamUsage
-    settings: ProviderSettings = field(default_factory=ProviderSettings)
-    provider_keys: list[SealedProviderKey] = field(default_factory=list)
+    # By the id of the key, the workspace or the organization.
+    policies: dict[UUID, Policy] = field(default_factory=dict)
+    routes: dict[UUID, Route] = field(default_factory=dict)
+    # Each with its weight.
+    provider_keys: list[tuple[SealedProviderKey, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
 class KeyItem:
     caller: Caller
+    owner: UUID | None
     expires_at: datetime | None
     revoked: bool = False
 
@@ -60,6 +74,21 @@ class Reservation:
     counters: tuple[Counter, ...] = ()
 
 
+# A limit, and whose organization's it is: nobody's for the platform's.
+Owned = tuple[UUID | None, Limit]
+# Why a target is out, and the name that is to blame.
+Objection = tuple[RefusalReason, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What would be answered, were there room for `charge` within `limits`."""
+
+    admission: Admission
+    charge: Charge
+    limits: Sequence[Owned]
+
+
 class MemoryGate:
     """Safe to use from many threads; every method is one atomic step."""
 
@@ -69,7 +98,8 @@ class MemoryGate:
         self._keys: dict[bytes, KeyItem] = {}
         self._reservations: dict[RequestId, Reservation] = {}
         self._owners: dict[tuple[str, str], Owner] = {}
-        self._limits: list[Limit] = []
+        self._full_workspaces: set[UUID] = set()
+        self._limits: list[tuple[UUID | None, Limit]] = []
         self._used: dict[Counter, int] = {}
         self._prices: dict[tuple[str, str], ModelPrice] = {}
         # What was asked, in order.
@@ -93,17 +123,17 @@ class MemoryGate:
             )
         return org_id
 
-    def add_key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None = None) -> Caller:
+    def add_key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None = None, owner: UUID | None = None) -> Caller:
         with self._lock:
             workspace_id = self._organizations[org_id].workspace_id
             caller = Caller(org_id=org_id, workspace_id=workspace_id, key_id=new_id())
-            self._keys[digest] = KeyItem(caller=caller, expires_at=expires_at)
+            self._keys[digest] = KeyItem(caller=caller, owner=owner, expires_at=expires_at)
         return caller
 
-    def add_provider_key(self, key: SealedProviderKey) -> None:
+    def add_provider_key(self, key: SealedProviderKey, *, weight: int = 1) -> None:
         """The organization is the one that the key is sealed for."""
         with self._lock:
-            self._organizations[key.context.org_id].provider_keys.append(key)
+            self._organizations[key.context.org_id].provider_keys.append((key, weight))
 
     def remove_provider_keys(self, org_id: UUID) -> None:
         with self._lock:
@@ -113,9 +143,19 @@ class MemoryGate:
         with self._lock:
             self._organizations[org_id].enabled = enabled
 
-    def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None:
+    def set_policy(self, org_id: UUID, policy: Policy, *, scope_id: UUID | None = None) -> None:
+        """Of the key or workspace that is named, else of the organization."""
         with self._lock:
-            self._organizations[org_id].settings = settings
+            self._organizations[org_id].policies[scope_id or org_id] = policy
+
+    def set_route(self, org_id: UUID, route: Route) -> None:
+        """In place of the one with its id, if there is one."""
+        with self._lock:
+            self._organizations[org_id].routes[route.id] = route
+
+    def remove_route(self, org_id: UUID, route_id: UUID) -> None:
+        with self._lock:
+            del self._organizations[org_id].routes[route_id]
 
     def set_stream_usage(self, org_id: UUID, stream_usage: StreamUsage) -> None:
         with self._lock:
@@ -127,16 +167,17 @@ class MemoryGate:
                 if item.caller.key_id == key_id:
                     item.revoked = True
 
-    def set_limit(self, limit: Limit) -> None:
-        """In place of the one of the same scope and kind, if there is one."""
+    def set_limit(self, org_id: UUID | None, limit: Limit) -> None:
+        """In place of the one of the same scope and kind, if there is one. The platform's belong to no organization."""
         with self._lock:
-            self.remove_limit(limit)
-            self._limits.append(limit)
-            self._limits.sort(key=_rank)
+            self.remove_limit(org_id, limit)
+            self._limits.append((org_id, limit))
+            self._limits.sort(key=lambda each: _rank(each[1]))
 
-    def remove_limit(self, limit: Limit) -> None:
+    def remove_limit(self, org_id: UUID | None, limit: Limit) -> None:
+        gone = (org_id, limit.scope_id, limit.kind)
         with self._lock:
-            self._limits = [each for each in self._limits if (each.scope_id, each.kind) != (limit.scope_id, limit.kind)]
+            self._limits = [(of, each) for of, each in self._limits if (of, each.scope_id, each.kind) != gone]
 
     def set_price(self, provider: str, model: str, price: ModelPrice) -> None:
         with self._lock:
@@ -173,9 +214,10 @@ class MemoryGate:
                 return decision
             if known is None:
                 return self._reserve(ask, decision, now)
-            if known.state is not State.RESERVED or known.admission is None or known.admission.caller != decision.caller:
+            caller = decision.admission.caller
+            if known.state is not State.RESERVED or known.admission is None or known.admission.caller != caller:
                 raise DependencyUnavailable("This request id is closed; send the request again.")
-            return decision
+            return decision.admission
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
         with self._lock:
@@ -210,40 +252,77 @@ class MemoryGate:
         with self._lock:
             return self._owners.get((provider, object_id))
 
+    def keeps_content(self, caller: Caller) -> bool:
+        with self._lock:
+            return caller.workspace_id in self._full_workspaces
+
+    def set_data_mode(self, workspace_id: UUID, data_mode: DataMode) -> None:
+        with self._lock:
+            (self._full_workspaces.add if data_mode is DataMode.FULL else self._full_workspaces.discard)(workspace_id)
+
     def ready(self) -> None:
         return None
 
     # -- the decision ----------------------------------------------------------------------------------------------------
 
-    def _decide(self, ask: Ask, now: datetime) -> Admission | Refusal:
+    def _decide(self, ask: Ask, now: datetime) -> Decision | Refusal:
         key = self._keys.get(ask.key_digest)
         if key is None or (reason := self._standing(key.caller, now)) is RefusalReason.INVALID_KEY:
             return Refusal(reason=RefusalReason.INVALID_KEY, caller=key.caller if key else None)
         caller, organization = key.caller, self._organizations[key.caller.org_id]
-        reason = reason or _first_objection(organization, ask) or self._weight(ask, self._limits_of(caller))[1]
+        levels = [organization.policies[id_] for id_ in _scopes(key) if id_ in organization.policies]
         if reason is not None:
-            return Refusal(reason=reason, caller=caller, detail=_detail(reason, ask))
-        return Admission(
-            request_id=ask.request_id,
-            caller=caller,
-            stream_usage=organization.stream_usage,
-            candidates=_candidates(organization, ask),
+            return Refusal(reason=reason, caller=caller)
+        if organization.region is not ask.region:
+            return Refusal(reason=RefusalReason.REGION_MISMATCH, caller=caller, detail=organization.region.value)
+        if ask.touches_files and not allows_files(levels):
+            return Refusal(reason=RefusalReason.ENDPOINT_NOT_ALLOWED, caller=caller)
+        destination = resolve(_question(ask), _routes_of(organization, caller))
+        if not destination.targets:
+            return Refusal(reason=RefusalReason.MODEL_NOT_FOUND, caller=caller, detail=ask.model or "")
+        limits = self._limits_of(key)
+        judged = [(target, self._judge(target, ask, organization, levels, limits)) for target in destination.targets]
+        fit = [(target, charge) for target, charge in judged if isinstance(charge, Charge)]
+        if not fit:
+            objection = judged[0][1]
+            assert isinstance(objection, tuple)
+            return Refusal(reason=objection[0], caller=caller, detail=objection[1])
+        return Decision(
+            admission=_admission(ask, caller, organization, destination, [target for target, _ in fit]),
+            charge=_worst(fit, destination),
+            limits=limits,
         )
+
+    def _judge(
+        self, target: Target, ask: Ask, organization: OrganizationItem, levels: Sequence[Policy], limits: Sequence[Owned]
+    ) -> Charge | Objection:
+        """What the target weighs, or why it is out."""
+        for model in (target.model, *ask.also_models):
+            if (name := forbidden(levels, provider=target.provider, model=model)) is not None:
+                return RefusalReason.MODEL_NOT_ALLOWED, name
+        if not _keys_for(organization, target.provider):
+            return RefusalReason.PROVIDER_KEY_MISSING, target.provider
+        charge, reason = self._weight(target, ask, [limit for _, limit in limits])
+        return charge if reason is None else (reason, target.model or "")
 
     # -- limits ----------------------------------------------------------------------------------------------------------
 
-    def _limits_of(self, caller: Caller) -> list[Limit]:
+    def _limits_of(self, key: KeyItem) -> list[Owned]:
         """In the order in which they are checked."""
-        scopes = {caller.org_id, caller.workspace_id, caller.key_id}
-        return [limit for limit in self._limits if limit.scope is LimitScope.PLATFORM or limit.scope_id in scopes]
+        scopes = {id_ for id_ in (*_scopes(key), key.owner) if id_ is not None}
+        return [
+            (of, limit)
+            for of, limit in self._limits
+            if limit.scope is LimitScope.PLATFORM or (of == key.caller.org_id and limit.scope_id in scopes)
+        ]
 
-    def _weight(self, ask: Ask, limits: Sequence[Limit]) -> tuple[Charge, RefusalReason | None]:
+    def _weight(self, target: Target, ask: Ask, limits: Sequence[Limit]) -> tuple[Charge, RefusalReason | None]:
         """What to reserve, and why it can't be told."""
         worst = ask.worst
         if worst is None or worst.is_nothing:
             return ask.reserve if worst is None else Charge(), None
         weighing = [limit for limit in limits if limit.kind.measure in ("usd", "tokens")]
-        price = self._prices.get((ask.provider or "", ask.model or "")) if weighing else None
+        price = self._prices.get((target.provider, target.model or "")) if weighing else None
         if price is None and any(limit.kind.measure == "usd" and not limit.allow_unpriced for limit in weighing):
             return Charge(), RefusalReason.MODEL_UNPRICED
         context = price.context_tokens if price else None
@@ -254,20 +333,18 @@ class MemoryGate:
         read = worst.input_tokens if most_read is None else most_read
         written = USUAL_OUTPUT_TOKENS if most_written is None else most_written
         cost = read * price.input_nano_usd + written * price.output_nano_usd + price.request_nano_usd if price else 0
-        return Charge(tokens=read + written, nano_usd=cost), None
+        return Charge(tokens=min(read + written, MOST_COUNTED), nano_usd=min(cost, MOST_COUNTED)), None
 
-    def _reserve(self, ask: Ask, admission: Admission, now: datetime) -> Admission | Refusal:
+    def _reserve(self, ask: Ask, decision: Decision, now: datetime) -> Admission | Refusal:
         """In every counter or in none."""
-        limits = [
-            limit for limit in self._limits_of(admission.caller) if ask.stream or limit.kind.measure != "concurrent_streams"
-        ]
-        charge, _ = self._weight(ask, limits)
-        counters = tuple((limit.scope_id, limit.kind, window_of(limit.kind, now).name) for limit in limits)
-        for limit, counter in zip(limits, counters, strict=True):
+        admission, charge = decision.admission, decision.charge
+        limits = [(of, limit) for of, limit in decision.limits if ask.stream or limit.kind.measure != "concurrent_streams"]
+        counters = tuple((of, limit.scope_id, limit.kind, window_of(limit.kind, now).name) for of, limit in limits)
+        for (_, limit), counter in zip(limits, counters, strict=True):
             if not limit.allows(self._used.get(counter, 0), _weight_on(limit.kind, charge)):
                 return over_limit(f"{limit.scope.value} {limit.kind.value}", admission.caller, now)
         for counter in counters:
-            self._used[counter] = self._used.get(counter, 0) + _weight_on(counter[1], charge)
+            self._used[counter] = self._used.get(counter, 0) + _weight_on(counter[2], charge)
         self._reservations[ask.request_id] = Reservation(
             state=State.RESERVED, charge=charge, ask=ask, admission=admission, admitted_at=now, counters=counters
         )
@@ -278,11 +355,11 @@ class MemoryGate:
         nano_usd = held.charge.nano_usd if charge.nano_usd is None else charge.nano_usd
         new = replace(held, state=max(state, held.state), charge=Charge(tokens=charge.tokens, nano_usd=nano_usd))
         for counter in held.counters:
-            match counter[1].measure:
+            match counter[2].measure:
                 case "concurrent_streams":
                     self._used[counter] -= held.state is State.RESERVED
                 case "usd" | "tokens":
-                    self._used[counter] += _weight_on(counter[1], new.charge) - _weight_on(counter[1], held.charge)
+                    self._used[counter] += _weight_on(counter[2], new.charge) - _weight_on(counter[2], held.charge)
         self._reservations[request_id] = new
 
     def _standing(self, caller: Caller, now: datetime) -> RefusalReason | None:
@@ -293,14 +370,50 @@ class MemoryGate:
         return None if enabled else RefusalReason.ORGANIZATION_DISABLED
 
 
-def _first_objection(organization: OrganizationItem, ask: Ask) -> RefusalReason | None:
-    if organization.region is not ask.region:
-        return RefusalReason.REGION_MISMATCH
-    if ask.provider is None:
-        return RefusalReason.MODEL_NOT_FOUND
-    if not allows(organization.settings, provider=ask.provider, model=ask.model):
-        return RefusalReason.MODEL_NOT_ALLOWED
-    return None if _candidates(organization, ask) else RefusalReason.PROVIDER_KEY_MISSING
+def _scopes(key: KeyItem) -> tuple[UUID, UUID, UUID]:
+    """The most specific first."""
+    return key.caller.key_id, key.caller.workspace_id, key.caller.org_id
+
+
+def _question(ask: Ask) -> Question:
+    return Question(
+        model=ask.model,
+        dialect=ask.dialect,
+        provider=ask.provider,
+        pinned=ask.pinned,
+        offering=ask.offering,
+        attributes=ask.attributes,
+    )
+
+
+def _routes_of(organization: OrganizationItem, caller: Caller) -> list[Route]:
+    return [route for route in organization.routes.values() if route.workspace_id in (None, caller.workspace_id)]
+
+
+def _admission(
+    ask: Ask, caller: Caller, organization: OrganizationItem, destination: Destination, targets: Sequence[Target]
+) -> Admission:
+    route, steps = destination.route, sorted({target.step for target in targets})
+    return Admission(
+        request_id=ask.request_id,
+        caller=caller,
+        stream_usage=organization.stream_usage,
+        candidates=tuple(
+            candidate for target in targets for candidate in _candidates(organization, target, step=steps.index(target.step))
+        ),
+        route=route.name if route else None,
+        workflow_version=route.workflow_version if route else None,
+        fallback_when_billed=route.fallback_when_billed if route else False,
+    )
+
+
+def _worst(fit: Sequence[tuple[Target, Charge]], destination: Destination) -> Charge:
+    """What any of them may cost, or all steps together where a further one may follow on one that cost money."""
+    together = sum if destination.route is not None and destination.route.fallback_when_billed else max
+    steps = {target.step for target, _ in fit}
+    tokens = [max(charge.tokens for target, charge in fit if target.step == step) for step in steps]
+    money = [max(charge.nano_usd or 0 for target, charge in fit if target.step == step) for step in steps]
+    return Charge(tokens=together(tokens), nano_usd=together(money))
 
 
 def _rank(limit: Limit) -> tuple[int, int]:
@@ -311,19 +424,18 @@ def _weight_on(kind: LimitKind, charge: Charge) -> int:
     return {"usd": charge.nano_usd or 0, "tokens": charge.tokens}.get(kind.measure, 1)
 
 
-def _candidates(organization: OrganizationItem, ask: Ask) -> tuple[Candidate, ...]:
-    """The newest key first."""
-    return tuple(
-        Candidate(provider=key.context.provider, model=ask.model, key=key)
-        for key in reversed(organization.provider_keys)
-        if key.context.provider == ask.provider
-    )
+def _keys_for(organization: OrganizationItem, provider: str) -> list[tuple[SealedProviderKey, int]]:
+    """The newest first."""
+    return [(key, weight) for key, weight in reversed(organization.provider_keys) if key.context.provider == provider]
 
 
-def _detail(reason: RefusalReason, ask: Ask) -> str:
-    if reason is RefusalReason.PROVIDER_KEY_MISSING:
-        return ask.provider or ""
-    return ask.model or ask.provider or "" if reason.value.startswith("model") else ""
+def _candidates(organization: OrganizationItem, target: Target, *, step: int) -> Iterator[Candidate]:
+    """The target's share is its weight, split among the keys for its provider by theirs."""
+    keys = _keys_for(organization, target.provider)
+    total = sum(weight for _, weight in keys)
+    for key, weight in keys:
+        share = max(1, 1000 * target.weight * weight // total)
+        yield Candidate(provider=target.provider, model=target.model, key=key, step=step, weight=share)
 
 
 def _lease_ended(held: Reservation, before: datetime) -> bool:
@@ -336,12 +448,11 @@ def _expired(held: Reservation) -> Expired:
     ask, admission = held.ask, held.admission
     assert ask is not None
     assert admission is not None
-    assert ask.provider is not None
     first = admission.candidates[0].key
     return Expired(
         request_id=ask.request_id,
         caller=admission.caller,
-        provider=ask.provider,
+        provider=first.context.provider,
         provider_key_id=first.context.provider_key_id,
         model=ask.model,
         endpoint=ask.endpoint,

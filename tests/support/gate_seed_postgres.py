@@ -9,10 +9,12 @@ from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Owner, R
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.model.ids import RequestId, new_id, new_request_id
 from navplane.model.limit import Limit, ModelPrice
-from navplane.model.policy import ProviderSettings
+from navplane.model.policy import Policy, PolicyScope
 from navplane.model.provider_key import SealedProviderKey, SealingContext
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.route import Route
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 from navplane.model.usage import Endpoint
+from navplane.store import policies, routes
 from navplane.store.database import Connection, Database
 
 from tests.support.postgres import TestDatabase
@@ -44,26 +46,37 @@ class PostgresSeed:
             )  # fmt: skip
         return org_id
 
-    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None = None) -> Caller:
+    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None = None, owner: UUID | None = None) -> Caller:
         caller = Caller(org_id=org_id, workspace_id=self._workspaces[org_id], key_id=new_id())
         self._organization_of_key[caller.key_id] = org_id
         with self._admin.transaction(org_id=org_id) as db:
             db.run(
-                "INSERT INTO public.api_keys (org_id, id, workspace_id, name, digest, key_prefix, key_hint, expires_at)"
-                " VALUES (:org_id, :id, :workspace_id, 'key', :digest, 'np_', 'abcd', :expires_at)",
+                "INSERT INTO public.api_keys"
+                " (org_id, id, workspace_id, name, digest, key_prefix, key_hint, expires_at, owner_user_id)"
+                " VALUES (:org_id, :id, :workspace_id, 'key', :digest, 'np_', 'abcd', :expires_at, :owner)",
                 org_id=org_id, id=caller.key_id, workspace_id=caller.workspace_id, digest=digest, expires_at=expires_at,
+                owner=owner,
             )  # fmt: skip
         return caller
 
-    def provider_key(self, key: SealedProviderKey) -> None:
+    def user(self) -> UUID:
+        user_id = new_id()
+        with self._admin.transaction() as db:
+            db.run(
+                "INSERT INTO public.user_identities (id, issuer, subject) VALUES (:id, 'https://issuer.example', :subject)",
+                id=user_id, subject=str(user_id),
+            )  # fmt: skip
+        return user_id
+
+    def provider_key(self, key: SealedProviderKey, *, weight: int = 1) -> None:
         where = key.context
         with self._admin.transaction(org_id=where.org_id) as db:
             db.run(
                 "INSERT INTO public.provider_keys"
-                " (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id)"
-                " VALUES (:org_id, :id, :provider, :label, 'abcd', :base_url, :region, :demo, :sealed, 'test')",
+                " (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id, weight)"
+                " VALUES (:org_id, :id, :provider, :label, 'abcd', :base_url, :region, :demo, :sealed, 'test', :weight)",
                 org_id=where.org_id, id=where.provider_key_id, provider=where.provider, label=str(where.provider_key_id),
-                base_url=key.base_url, region=where.region, demo=key.demo, sealed=key.sealed,
+                base_url=key.base_url, region=where.region, demo=key.demo, sealed=key.sealed, weight=weight,
             )  # fmt: skip
 
     def remove_provider_keys(self, org_id: UUID) -> None:
@@ -72,17 +85,25 @@ class PostgresSeed:
     def set_enabled(self, org_id: UUID, enabled: bool) -> None:
         self._run(org_id, "UPDATE public.organizations SET enabled = :enabled WHERE id = :org_id", enabled=enabled)
 
-    def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None:
+    def set_policy(self, org_id: UUID, policy: Policy, *, scope: PolicyScope, scope_id: UUID) -> None:
+        with self._admin.transaction(org_id=org_id) as db:
+            policies.save(db, policy, org_id=org_id, scope=scope, scope_id=scope_id, policy_id=new_id())
+
+    def set_route(self, org_id: UUID, route: Route) -> None:
+        with self._admin.transaction(org_id=org_id) as db:
+            routes.delete(db, org_id=org_id, route_id=route.id)
+            routes.insert(db, route, org_id=org_id, now=NOW)
+
+    def remove_route(self, org_id: UUID, route_id: UUID) -> None:
+        with self._admin.transaction(org_id=org_id) as db:
+            routes.delete(db, org_id=org_id, route_id=route_id)
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
         self._run(
-            org_id,
-            "INSERT INTO public.org_provider_settings (org_id, disabled_providers, allow_models, block_models)"
-            " VALUES (:org_id, CAST(:disabled AS text[]), CAST(:allow AS text[]), CAST(:block AS text[]))"
-            " ON CONFLICT (org_id) DO UPDATE SET disabled_providers = excluded.disabled_providers,"
-            " allow_models = excluded.allow_models, block_models = excluded.block_models",
-            disabled=sorted(settings.disabled_providers),
-            allow=list(settings.allow_models),
-            block=list(settings.block_models),
-        )
+            caller.org_id,
+            "UPDATE public.workspaces SET data_mode = :mode WHERE org_id = :org_id AND id = :id",
+            mode=data_mode.value, id=caller.workspace_id,
+        )  # fmt: skip
 
     def revoke(self, key_id: UUID) -> None:
         self._run(
@@ -183,6 +204,9 @@ class PostgresGateOfBothPlanes:
 
     def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
         self._proxys.bind_object(provider, object_id, owner, now)
+
+    def keeps_content(self, caller: Caller) -> bool:
+        return self._proxys.keeps_content(caller)
 
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         return self._proxys.owner_of(provider, object_id)

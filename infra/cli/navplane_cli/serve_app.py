@@ -12,20 +12,27 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
     model_prices,
     openapi,
     organizations,
+    platform_limits,
     platform_usage,
+    policies,
     price_overrides,
+    provider_key_changes,
     provider_key_tests,
     provider_keys,
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
+    routes,
     usage,
 )
 from navplane.admin.app import create
@@ -57,7 +64,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    re.DOTALL,
 )
 
 
@@ -134,13 +142,19 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     routers = (
         organizations.router,
         api_keys.router,
+        data_mode.router,
+        contents.router,
         provider_settings.router,
+        policies.router,
+        routes.router,
         limits.router,
+        platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
         model_prices.router,
         providers.router,
         provider_keys.router,
+        provider_key_changes.router,
         provider_key_tests.router,
         health.router,
         openapi.router,
@@ -155,8 +169,8 @@ def _provider_probe(settings: ServeSettings) -> ProviderProbe:
 
 
 def _analytics(settings: ServeSettings) -> App:
-    plane = _plane(settings, "navplane_reader", records_users=False)
-    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
+    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 

@@ -5,10 +5,12 @@ from uuid import UUID
 
 import pytest
 from navplane.gate.gate import Caller
+from navplane.model.ids import new_id
 from navplane.model.limit import Limit, ModelPrice
-from navplane.model.policy import ProviderSettings
+from navplane.model.policy import Policy, PolicyScope
 from navplane.model.provider_key import SealedProviderKey
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.route import Route
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
 from tests.contract.gate.seed import Subject
 from tests.support.gate_memory import MemoryGate
@@ -25,11 +27,14 @@ class MemorySeed:
     def organization(self, *, region: Region, stream_usage: StreamUsage) -> UUID:
         return self._gate.add_org(region=region, stream_usage=stream_usage)
 
-    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None) -> Caller:
-        return self._gate.add_key(org_id, digest=digest, expires_at=expires_at)
+    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None, owner: UUID | None = None) -> Caller:
+        return self._gate.add_key(org_id, digest=digest, expires_at=expires_at, owner=owner)
 
-    def provider_key(self, key: SealedProviderKey) -> None:
-        self._gate.add_provider_key(key)
+    def user(self) -> UUID:
+        return new_id()
+
+    def provider_key(self, key: SealedProviderKey, *, weight: int = 1) -> None:
+        self._gate.add_provider_key(key, weight=weight)
 
     def remove_provider_keys(self, org_id: UUID) -> None:
         self._gate.remove_provider_keys(org_id)
@@ -37,17 +42,26 @@ class MemorySeed:
     def set_enabled(self, org_id: UUID, enabled: bool) -> None:
         self._gate.set_enabled(org_id, enabled)
 
-    def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None:
-        self._gate.set_settings(org_id, settings)
+    def set_policy(self, org_id: UUID, policy: Policy, *, scope: PolicyScope, scope_id: UUID) -> None:
+        self._gate.set_policy(org_id, policy, scope_id=scope_id)
+
+    def set_route(self, org_id: UUID, route: Route) -> None:
+        self._gate.set_route(org_id, route)
+
+    def remove_route(self, org_id: UUID, route_id: UUID) -> None:
+        self._gate.remove_route(org_id, route_id)
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        self._gate.set_data_mode(caller.workspace_id, data_mode)
 
     def revoke(self, key_id: UUID) -> None:
         self._gate.revoke(key_id)
 
     def set_limit(self, org_id: UUID | None, limit: Limit) -> None:
-        self._gate.set_limit(limit)
+        self._gate.set_limit(org_id, limit)
 
     def remove_limit(self, org_id: UUID | None, limit: Limit) -> None:
-        self._gate.remove_limit(limit)
+        self._gate.remove_limit(org_id, limit)
 
     def set_price(self, provider: str, model: str, price: ModelPrice) -> None:
         self._gate.set_price(provider, model, price)

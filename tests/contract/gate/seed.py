@@ -7,9 +7,10 @@ from uuid import UUID
 
 from navplane.gate.gate import Caller, Gate
 from navplane.model.limit import Limit, ModelPrice
-from navplane.model.policy import ProviderSettings
+from navplane.model.policy import Policy, PolicyScope
 from navplane.model.provider_key import SealedProviderKey
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.route import Route
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
 
 class Seed(Protocol):
@@ -17,9 +18,13 @@ class Seed(Protocol):
 
     def organization(self, *, region: Region, stream_usage: StreamUsage) -> UUID: ...
 
-    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None) -> Caller: ...
+    def key(self, org_id: UUID, *, digest: bytes, expires_at: datetime | None, owner: UUID | None = None) -> Caller: ...
 
-    def provider_key(self, key: SealedProviderKey) -> None:
+    def user(self) -> UUID:
+        """Somebody who may own keys, in any organization."""
+        ...
+
+    def provider_key(self, key: SealedProviderKey, *, weight: int = 1) -> None:
         """For the organization in its context. Those seeded later are newer."""
         ...
 
@@ -27,7 +32,17 @@ class Seed(Protocol):
 
     def set_enabled(self, org_id: UUID, enabled: bool) -> None: ...
 
-    def set_settings(self, org_id: UUID, settings: ProviderSettings) -> None: ...
+    def set_policy(self, org_id: UUID, policy: Policy, *, scope: PolicyScope, scope_id: UUID) -> None: ...
+
+    def set_route(self, org_id: UUID, route: Route) -> None:
+        """In place of the one with its id, if there is one."""
+        ...
+
+    def remove_route(self, org_id: UUID, route_id: UUID) -> None: ...
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        """Of the caller's workspace."""
+        ...
 
     def revoke(self, key_id: UUID) -> None: ...
 

@@ -9,9 +9,9 @@ import pytest
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Gate, Owner, Refusal, RefusalReason
 from navplane.model.ids import new_id, new_request_id
-from navplane.model.policy import ProviderSettings, allows
+from navplane.model.policy import Policy, PolicyScope, forbidden
 from navplane.model.provider_key import SealedProviderKey, SealingContext
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 from navplane.model.usage import Endpoint
 
 from tests.contract.gate.policy_cases import POLICY_CASES
@@ -24,22 +24,26 @@ RESERVE = Charge(tokens=5000, nano_usd=75_000_000_000)
 
 
 class Tenant:
-    """An organization with one key, and by default one provider key for OpenAI."""
+    """An organization with one key, which somebody owns."""
 
     def __init__(self, seed: Seed, *, region: Region = Region.US, stream_usage: StreamUsage = StreamUsage.INJECT) -> None:
         self.seed = seed
         self.region = region
         self.org_id = seed.organization(region=region, stream_usage=stream_usage)
         self.digest = new_id().bytes * 2
-        self.caller = seed.key(self.org_id, digest=self.digest, expires_at=None)
+        self.owner = seed.user()
+        self.caller = seed.key(self.org_id, digest=self.digest, expires_at=None, owner=self.owner)
 
     def holds(
-        self, provider: str, *, sealed: bytes = b"sealed", base_url: str | None = None, demo: bool = False
+        self, provider: str, *, sealed: bytes = b"sealed", base_url: str | None = None, demo: bool = False, weight: int = 1
     ) -> SealedProviderKey:
         context = SealingContext(org_id=self.org_id, provider_key_id=new_id(), provider=provider, region=self.region.value)
         key = SealedProviderKey(context=context, base_url=base_url, demo=demo, sealed=sealed)
-        self.seed.provider_key(key)
+        self.seed.provider_key(key, weight=weight)
         return key
+
+    def allows(self, policy: Policy, *, scope: PolicyScope = PolicyScope.ORGANIZATION, scope_id: UUID | None = None) -> None:
+        self.seed.set_policy(self.org_id, policy, scope=scope, scope_id=scope_id or self.org_id)
 
     def ask(self, *, now: datetime = NOW) -> Ask:
         return Ask(
@@ -90,7 +94,7 @@ def test_an_admission_names_the_caller_and_the_mode_and_the_candidates_newest_fi
         request_id=ask.request_id,
         caller=tenant.caller,
         stream_usage=StreamUsage.OBSERVE,
-        candidates=tuple(Candidate(provider="openai", model=ask.model, key=key) for key in (newer, older)),
+        candidates=tuple(Candidate(provider="openai", model=ask.model, key=key, weight=500) for key in (newer, older)),
     )
 
 
@@ -166,8 +170,8 @@ def unknown_model(tenant: Tenant, ask: Ask) -> Ask:
     return replace(ask, provider=None)
 
 
-def forbidden(tenant: Tenant, ask: Ask) -> Ask:
-    tenant.seed.set_settings(tenant.org_id, ProviderSettings(block_models=("gpt-*",)))
+def blocked(tenant: Tenant, ask: Ask) -> Ask:
+    tenant.allows(Policy(block_models=("gpt-*",)))
     return ask
 
 
@@ -181,7 +185,7 @@ BREAKS: list[tuple[RefusalReason, Break]] = [
     (RefusalReason.ORGANIZATION_DISABLED, disabled),
     (RefusalReason.REGION_MISMATCH, elsewhere),
     (RefusalReason.MODEL_NOT_FOUND, unknown_model),
-    (RefusalReason.MODEL_NOT_ALLOWED, forbidden),
+    (RefusalReason.MODEL_NOT_ALLOWED, blocked),
     (RefusalReason.PROVIDER_KEY_MISSING, keyless),
 ]
 
@@ -200,14 +204,14 @@ def test_of_several_reasons_the_first_one_is_the_answer_and_each_suffices(subjec
         assert (refusal.reason, refusal.caller) == (reason, tenant.caller)
 
 
-@pytest.mark.parametrize(("settings", "provider", "model", "allowed"), POLICY_CASES)
+@pytest.mark.parametrize(("policy", "provider", "model", "allowed"), POLICY_CASES)
 def test_policy_is_decided_as_in_the_model(
-    subject: Subject, settings: ProviderSettings, provider: str, model: str | None, allowed: bool
+    subject: Subject, policy: Policy, provider: str, model: str | None, allowed: bool
 ) -> None:
-    assert allows(settings, provider=provider, model=model) is allowed
+    assert (forbidden([policy], provider=provider, model=model) is None) is allowed
     tenant = Tenant(subject.seed)
     tenant.holds(provider)
-    tenant.seed.set_settings(tenant.org_id, settings)
+    tenant.allows(policy)
     answer = subject.gate.admit(replace(tenant.ask(), provider=provider, model=model), NOW)
     if allowed:
         assert isinstance(answer, Admission)
@@ -372,6 +376,19 @@ def test_standing_ends_when_the_key_expires(subject: Subject) -> None:
 
 def test_ready_returns(gate: Gate) -> None:
     gate.ready()
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_content_is_kept_of_workspaces_that_say_so_and_from_the_next_question_on(
+    gate: Gate, subject: Subject, tenant: Tenant, other: bool
+) -> None:
+    caller = tenant.caller
+    assert not gate.keeps_content(caller)
+    subject.seed.set_data_mode(caller, DataMode.FULL)
+    asked = Tenant(subject.seed).caller if other else caller
+    assert gate.keeps_content(asked) is not other
+    subject.seed.set_data_mode(caller, DataMode.METADATA_ONLY)
+    assert not gate.keeps_content(caller)
 
 
 # -- objects that providers keep -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from navplane.gate.gate import Admission, Ask, Charge, Gate, Refusal, RefusalReason
 from navplane.model.ids import new_id
 from navplane.model.limit import Limit, LimitKind, LimitMode, LimitScope, ModelPrice, Worst, window_of
-from navplane.model.policy import ProviderSettings
+from navplane.model.policy import Policy
 
 from tests.contract.gate.seed import Subject
 from tests.contract.gate.test_gate_contract import AFTER_LEASE, LEASE, NOW, Tenant
@@ -44,7 +44,12 @@ def limit(
 ) -> Limit:
     """Set it for the tenant's one organization, workspace or key, or for everybody."""
     caller = tenant.caller
-    ids = {LimitScope.KEY: caller.key_id, LimitScope.WORKSPACE: caller.workspace_id, LimitScope.ORGANIZATION: caller.org_id}
+    ids = {
+        LimitScope.KEY: caller.key_id,
+        LimitScope.USER: tenant.owner,
+        LimitScope.WORKSPACE: caller.workspace_id,
+        LimitScope.ORGANIZATION: caller.org_id,
+    }
     made = Limit(
         id=new_id(), scope=scope, scope_id=ids.get(scope, PLATFORM), kind=kind, amount=amount, mode=mode,
         allow_unpriced=allow_unpriced,
@@ -198,11 +203,11 @@ def test_a_refused_request_is_counted_nowhere(gate: Gate, tenant: Tenant) -> Non
 
 def test_what_a_policy_refuses_is_not_counted_and_says_why(gate: Gate, tenant: Tenant) -> None:
     limit(tenant, LimitKind.REQUESTS_PER_MINUTE, 1)
-    tenant.seed.set_settings(tenant.org_id, ProviderSettings(block_models=("*",)))
+    tenant.allows(Policy(block_models=("*",)))
     assert refusal(gate, tenant).reason is RefusalReason.MODEL_NOT_ALLOWED
-    tenant.seed.set_settings(tenant.org_id, ProviderSettings())
+    tenant.allows(Policy())
     admitted(gate, tenant)
-    tenant.seed.set_settings(tenant.org_id, ProviderSettings(block_models=("*",)))
+    tenant.allows(Policy(block_models=("*",)))
     assert refusal(gate, tenant).reason is RefusalReason.MODEL_NOT_ALLOWED
 
 

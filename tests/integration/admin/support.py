@@ -30,9 +30,15 @@ class Admission:
     def __init__(self, gate: PostgresGate, *, now: datetime) -> None:
         self._gate, self._now = gate, now
 
-    def refusal(self, api_key: str, *, model: str = "gpt-5", provider: str = "openai") -> RefusalReason | None:
+    def refusal(self, api_key: str, *, model: str = "gpt-5", provider: str | None = "openai") -> RefusalReason | None:
         answer = self._gate.admit(ask(api_key, self._now, model=model, provider=provider), self._now)
         return answer.reason if isinstance(answer, Refusal) else None
+
+    def ways(self, api_key: str, model: str) -> tuple[str | None, list[tuple[str, str | None, int]]]:
+        """The route's name, and each candidate's provider, model and step, for a name that the registry doesn't know."""
+        answer = self._gate.admit(ask(api_key, self._now, model=model, provider=None), self._now)
+        assert isinstance(answer, Admitted), answer
+        return answer.route, [(each.provider, each.model, each.step) for each in answer.candidates]
 
     def candidates(self, api_key: str, *, provider: str = "openai") -> tuple[SealedProviderKey, ...]:
         answer = self._gate.admit(ask(api_key, self._now, provider=provider), self._now)
@@ -40,7 +46,7 @@ class Admission:
         return tuple(candidate.key for candidate in answer.candidates)
 
 
-def ask(api_key: str, now: datetime, *, model: str = "gpt-5", provider: str = "openai") -> Ask:
+def ask(api_key: str, now: datetime, *, model: str = "gpt-5", provider: str | None = "openai") -> Ask:
     return Ask(
         request_id=new_request_id(now),
         key_digest=digest(api_key),
@@ -51,4 +57,5 @@ def ask(api_key: str, now: datetime, *, model: str = "gpt-5", provider: str = "o
         stream=False,
         lease=timedelta(minutes=15),
         reserve=Charge(),
+        offering=("openai", "azure", "openrouter"),
     )

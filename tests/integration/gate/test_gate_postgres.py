@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from navplane.errors import DependencyUnavailable, OutcomeUnknown
 from navplane.gate.gate import Admission, Charge, Refusal, RefusalReason
-from navplane.gate.gate_postgres import PostgresGate
+from navplane.gate.gate_postgres import ADMIT, SETTLE, PostgresGate, admit_arguments
 from navplane.model.ids import new_id
-from navplane.model.limit import Limit, LimitKind, LimitScope
+from navplane.model.limit import Limit, LimitKind, LimitMode, LimitScope
 from navplane.model.policy import matches
 from navplane.store.database import Database, connector
 from navplane.store.reservations import forget_windows
@@ -248,3 +248,43 @@ def test_globs_mean_the_same_in_sql_and_in_python(superuser: Connection, pattern
         model = "".join(data.draw(TEXT) if character == "*" else character for character in pattern)
     in_sql = superuser.run("SELECT public.gate_matches(:model, ARRAY[:pattern::text])", model=model, pattern=pattern)[0][0]
     assert in_sql is matches(pattern, model)
+
+
+def waits_for_the_disk(database: TestDatabase, sql: str, **arguments: object) -> bool:
+    """What a transaction that ran `sql` would do at its commit."""
+    with database.as_role("navplane_gate").connection() as db:
+        # The tests' own cluster waits for nothing.
+        db.run("SET synchronous_commit = on")
+        db.run("BEGIN")
+        db.run(sql, **arguments)
+        mode = db.run("SHOW synchronous_commit")[0][0]
+        db.run("ROLLBACK")
+        assert db.run("SHOW synchronous_commit") == [["on"]]
+        db.run("RESET synchronous_commit")
+    return bool(mode == "on")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "waits"),
+    [
+        (None, LimitMode.STRICT, False),
+        (LimitKind.REQUESTS_PER_MINUTE, LimitMode.STRICT, False),
+        (LimitKind.USD_PER_MONTH, LimitMode.NORMAL, False),
+        (LimitKind.USD_PER_MONTH, LimitMode.STRICT, True),
+        (LimitKind.TOKENS_PER_DAY, LimitMode.STRICT, True),
+    ],
+)
+def test_an_admission_waits_for_the_disk_only_where_a_strict_budget_must_outlive_a_crash(
+    module_database: TestDatabase, seed: PostgresSeed, kind: LimitKind | None, mode: LimitMode, waits: bool
+) -> None:
+    tenant = Tenant(seed)
+    if kind is not None:
+        limit = Limit(
+            id=new_id(), scope=LimitScope.ORGANIZATION, scope_id=tenant.org_id, kind=kind, amount=10**9, mode=mode
+        )  # fmt: skip
+        seed.set_limit(tenant.org_id, limit)
+    assert waits_for_the_disk(module_database, ADMIT, **admit_arguments(tenant.ask(), NOW)) is waits
+
+
+def test_settling_never_waits_for_the_disk(module_database: TestDatabase) -> None:
+    assert not waits_for_the_disk(module_database, SETTLE, request_id=new_id(), tokens=1, nano_usd=1, now=NOW)

@@ -98,7 +98,7 @@ def test_the_row_locks_alone_make_a_change_wait(
 def test_a_gate_that_takes_no_lock_would_be_caught(
     databases: TestDatabase, seed: PostgresSeed, tenant: Tenant, threads: ThreadPoolExecutor, superuser: Connection
 ) -> None:
-    definition = superuser.run("SELECT pg_get_functiondef('public.gate_admit_within'::regproc)")[0][0]
+    definition = superuser.run("SELECT pg_get_functiondef('public.gate_caller'::regproc)")[0][0]
     unlocked = definition.replace("FOR SHARE OF k, o", "").replace("pg_advisory_xact_lock_shared", "abs")
     assert unlocked != definition
     superuser.execute_simple(unlocked)

@@ -10,7 +10,7 @@ import pytest
 from navplane.crypto.api_key import new_api_key
 from navplane.gateway.app import Gateway
 from navplane.gateway.asgi import Message
-from navplane.model.policy import ProviderSettings
+from navplane.model.policy import Policy
 from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome, Usage, UsageQuality
 
@@ -222,14 +222,14 @@ def test_disabled_organization(application: Application, path: str, body: bytes)
 
 @pytest.mark.parametrize(("path", "body"), SURFACES)
 def test_model_that_is_blocked(application: Application, path: str, body: bytes) -> None:
-    settings = ProviderSettings(block_models=("gpt-*", "claude-*"))
-    application.server.gate.set_settings(application.tenant.org_id, settings)
+    settings = Policy(block_models=("gpt-*", "claude-*"))
+    application.server.gate.set_policy(application.tenant.org_id, settings)
     expect(path, application.post(path, body), (403, "model_not_allowed"), (403, "permission_error"))
     assert application.row().error_code == "model_not_allowed"
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
-@pytest.mark.parametrize("model", ["llama-9", "openai/gpt-5", "gpt", "claude"])
+@pytest.mark.parametrize("model", ["llama-9", "nobody/gpt-5", "gpt", "claude"])
 def test_model_that_nobody_serves(application: Application, path: str, model: str) -> None:
     response = application.post(path, json.dumps({"model": model}).encode())
     expect(path, response, (404, "model_not_found"), (404, "not_found_error"))

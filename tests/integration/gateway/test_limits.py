@@ -26,7 +26,7 @@ def limited(application: Application, kind: LimitKind, amount: int, *, mode: Lim
     for provider, model in (("openai", "gpt-5"), ("anthropic", "claude-opus-5")):
         gate.set_price(provider, model, ModelPrice(input_nano_usd=1, output_nano_usd=1))
     scope = LimitScope.ORGANIZATION
-    gate.set_limit(Limit(id=new_id(), scope=scope, scope_id=org_id, kind=kind, amount=amount, mode=mode))
+    gate.set_limit(org_id, Limit(id=new_id(), scope=scope, scope_id=org_id, kind=kind, amount=amount, mode=mode))
 
 
 def refused(application: Application, path: str, body: dict[str, object]) -> tuple[int, dict[str, str], dict[str, str]]:

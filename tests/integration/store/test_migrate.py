@@ -278,3 +278,21 @@ def test_no_password_is_in_the_servers_log_even_when_it_logs_every_statement() -
         log = server.data_dir.with_name("postgres.log").read_text()
     assert "ALTER ROLE navplane_gate LOGIN PASSWORD" in log
     assert "a-very-secret" not in log
+
+
+def test_provider_settings_of_an_older_database_become_the_organizations_policy(owner: Connection, empty: TestDatabase) -> None:
+    every = read_migrations()
+    before = [migration for migration in every if migration.name < "0011"]
+    migrate(owner, migrations=before)
+    org_id = UUID(int=7)
+    with empty.superuser() as superuser:
+        superuser.run("INSERT INTO public.organizations (id, name) VALUES (:id, 'Acme')", id=org_id)
+        superuser.run(
+            "INSERT INTO public.org_provider_settings VALUES (:id, '{groq}', '{gpt-*,o3}', '{\"null\"}', now(), now())",
+            id=org_id,
+        )
+        migrate(owner)
+        columns = "scope, scope_id, disabled_providers, allow_models, block_models, enabled_providers, allow_files"
+        assert superuser.run(f"SELECT {columns} FROM public.policies") == [
+            ["organization", org_id, ["groq"], ["gpt-*", "o3"], ["null"], [], None]
+        ]

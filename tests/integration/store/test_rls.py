@@ -54,8 +54,11 @@ TABLES = [
     Table(name="org_usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
     Table(name="provider_objects", touched="object_id", admin="", reader=""),
+    Table(name="request_contents", touched="request_truncated", admin="S", reader=""),
     Table(name="limits", touched="amount", admin="SIUD", reader="S"),
     Table(name="limit_counters", touched="used", admin="S", reader="S"),
+    Table(name="policies", touched="allow_files", admin="SIUD", reader="S"),
+    Table(name="routes", touched="position", admin="SIUD", reader="S"),
 ]
 BY_NAME = {table.name: table for table in TABLES}
 
@@ -123,9 +126,18 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "provider": "openai", "provider_key_id": fresh, "endpoint": "models", "region": "us", "stream": False,
             "demo": False, "state": "reserved", "lease_until": NOW, "created_at": NOW,
         },
+        "request_contents": {
+            "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "request": b"q",
+            "response": b"a", "request_truncated": False, "response_truncated": False,
+        },
         "limits": {
             "org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "amount": 1,
             "mode": "strict",
+        },
+        "policies": {"org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh},
+        "routes": {
+            "org_id": org_id, "id": fresh, "name": str(fresh), "match": "m", "dialect": "openai", "position": 0,
+            "targets": "[]",
         },
         "limit_counters": {
             "org_id": org_id, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "window_name": "d:2026-11-21",

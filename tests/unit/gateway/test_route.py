@@ -215,3 +215,9 @@ def test_operation_may_go_to_any_provider_that_has_it_in_its_dialect_and_a_pinne
     assert "openai" in offering_of(find_route("POST", b"/v1/chat/completions", ()))
     assert "groq" not in offering_of(find_route("POST", b"/v1/embeddings", ()))
     assert offering_of(find_route("POST", b"/groq/v1/chat/completions", ())) == ("groq",)
+
+
+def test_what_is_never_edited_leads_to_no_other_provider() -> None:
+    assert offering_of(find_route("GET", b"/v1/models/gpt-5", ())) == ()
+    assert offering_of(find_route("POST", b"/v1/audio/transcriptions", ())) == ()
+    assert offering_of(find_route("POST", b"/azure/openai/deployments/d/chat/completions", ())) == ()

@@ -1,4 +1,4 @@
-"""Switching `include_usage` on by a splice."""
+"""The two edits of a body, as splices: `include_usage`, and the one value of `model`."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.gateway.body import parse
-from navplane.gateway.splice import Splice, include_usage
+from navplane.gateway.splice import Splice, include_usage, replace_model
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 values = st.recursive(
@@ -100,3 +100,20 @@ def test_only_the_option_is_added(body: bytes, expected: bytes) -> None:
 )
 def test_what_is_on_already_or_makes_no_sense_is_left_alone(body: bytes) -> None:
     assert spliced(body) == Splice(body=body, injected=False)
+
+
+@given(
+    before=other_members,
+    after=other_members,
+    old=st.sampled_from(["gpt-5", 'q"uote', "modèle", "🙂"]),
+    new=texts.filter(bool),
+    ascii_only=st.booleans(),
+)
+def test_model_is_replaced_and_every_other_byte_stays(
+    before: dict[str, Any], after: dict[str, Any], old: str, new: str, ascii_only: bool
+) -> None:
+    head = json.dumps(before, ensure_ascii=ascii_only)[:-1] + (", " if before else "")
+    tail = (", " if after else "") + json.dumps(after, ensure_ascii=ascii_only)[1:]
+    body = f'{head}"model" :  {json.dumps(old, ensure_ascii=ascii_only)} {tail}'.encode()
+    expected = f'{head}"model" :  {json.dumps(new, ensure_ascii=False)} {tail}'.encode()
+    assert replace_model(body, parse(body), new) == expected

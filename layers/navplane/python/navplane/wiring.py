@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from navplane.custody.probe_provider import ProviderProbe
     from navplane.custody.rewrap import Rewrapper
     from navplane.gate.gate import Gate
+    from navplane.model.price_line import PricedCall, PriceLine
     from navplane.model.provider_key import Secret
     from navplane.queue.request_log import RequestLog
     from navplane.store.database import Database
@@ -163,6 +164,20 @@ def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) 
         key_prefixes=settings.key_prefixes,
         cors_origins=conduct.cors_origins,
     )
+
+
+def analytics_plane(settings: AdminSettings, *, size: int = 2) -> "Plane":
+    """The plane of who only reads."""
+    from dataclasses import replace
+
+    return replace(admin_plane(settings, records_users=False, size=size), list_lines=list_lines)
+
+
+def list_lines(call: "PricedCall") -> "tuple[PriceLine, ...] | None":
+    """The price list takes half a second to load: the first who asks for a list price's lines waits for it."""
+    from navplane.ingest.list_lines import list_lines as lines
+
+    return lines(call)
 
 
 def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Plane":

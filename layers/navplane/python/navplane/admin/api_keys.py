@@ -18,7 +18,7 @@ from navplane.crypto.api_key import digest, hint, new_api_key
 from navplane.errors import Conflict, Invalid, NotFound
 from navplane.model.api_key import ApiKey, ApiKeyStatus
 from navplane.model.ids import new_id
-from navplane.store import api_keys, limits, users, workspaces
+from navplane.store import api_keys, limits, policies, users, workspaces
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
@@ -190,8 +190,10 @@ def rotate_api_key(
         _insert(db, key, secret)
         if body.overlap_seconds:
             limits.copy(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id, now=call.now)
+            policies.copy(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id, policy_id=new_id())
         else:
             limits.hand_over(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id)
+            policies.hand_over(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id)
         change.told(db, call, org_id=org_id, aggregate=Aggregate.API_KEY, aggregate_id=old.id)
         _record(db, call, before=old, after=key)
     return IssuedApiKey(**_view(key, call.now).model_dump(), api_key=secret)

@@ -60,7 +60,7 @@ def audited(
 ) -> None:
     """Write the audit event of what `call` does to `resource`, last in its transaction. `before` and `after` never hold a
     secret; what is named like one is masked all the same. Raise Conflict when the call carries an idempotency key that a
-    later try has taken over."""
+    later try has taken over. `org_id` is None for what is the platform's."""
     idempotency.mark(db, call.ticket, resource=resource)
     event = audit.AuditEvent(
         id=new_id(),

@@ -25,7 +25,7 @@ from navplane.store.outbox import Aggregate
 
 router = APIRouter(tags=["limits"])
 
-Scope = Literal["organization", "workspace", "key"]
+Scope = Literal["organization", "workspace", "user", "key"]
 Kind = Literal[
     "usd_per_month",
     "usd_per_day",
@@ -57,7 +57,7 @@ class LimitChange(Body):
 class NewLimit(LimitChange):
     scope: Scope
     scope_id: Annotated[UUID, Field(strict=False)] | None = Field(
-        default=None, description="The workspace's or the key's id; the organization needs none."
+        default=None, description="The workspace's, the user's or the key's id; the organization needs none."
     )
     kind: Kind
 
@@ -100,7 +100,7 @@ def list_limits(
         found = limits.page(db, org_id=org_id, limit=limit + 1, after=after, now=call.now)
     items, last = paging.cut(found, limit=limit)
     next_cursor = paging.encode(Position(created_at=last.created_at, id=last.limit.id)) if last else None
-    return LimitPage(items=[_view(item, call.now) for item in items], next_cursor=next_cursor)
+    return LimitPage(items=[view(item, call.now) for item in items], next_cursor=next_cursor)
 
 
 @router.post(
@@ -122,7 +122,7 @@ def create_limit(
             raise Conflict(f"There is a limit of {limit.kind.value} for this {limit.scope.value} already: change that one.")
         kept = _kept(db, org_id=org_id, limit_id=limit.id, now=call.now)
         _tell(db, call, org_id=org_id, limit=limit, after=kept)
-    return _view(kept, call.now)
+    return view(kept, call.now)
 
 
 @router.get(
@@ -135,7 +135,7 @@ def read_limit(
 ) -> LimitView:
     with plane.database.transaction(org_id=org_id) as db:
         change.found(db, org_id=org_id)
-        return _view(_kept(db, org_id=org_id, limit_id=limit_id, now=call.now), call.now)
+        return view(_kept(db, org_id=org_id, limit_id=limit_id, now=call.now), call.now)
 
 
 @router.put(
@@ -154,17 +154,17 @@ def update_limit(
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _kept(db, org_id=org_id, limit_id=limit_id, now=call.now)
-        change.expected(call, _view(before, call.now))
+        change.expected(call, view(before, call.now))
         limit = replace(
             before.limit,
-            amount=_amount(body, before.limit.kind),
+            amount=amount_of(body, before.limit.kind),
             mode=LimitMode(body.mode),
             allow_unpriced=body.allow_unpriced,
         )
         limits.update(db, limit, org_id=org_id)
         after = replace(before, limit=limit)
         _tell(db, call, org_id=org_id, limit=limit, before=before, after=after)
-    return _view(after, call.now)
+    return view(after, call.now)
 
 
 @router.delete("/admin/orgs/{org_id}/limits/{limit_id}", status_code=204, summary="Take a limit away", responses=responses(404))
@@ -189,13 +189,13 @@ def _limit(body: NewLimit, *, org_id: UUID) -> Limit:
         scope=scope,
         scope_id=scope_id,
         kind=kind,
-        amount=_amount(body, kind),
+        amount=amount_of(body, kind),
         mode=LimitMode(body.mode),
         allow_unpriced=body.allow_unpriced,
     )
 
 
-def _amount(body: LimitChange, kind: LimitKind) -> int:
+def amount_of(body: LimitChange, kind: LimitKind) -> int:
     """In the counters' unit. Raise Invalid where the amount is in the wrong one."""
     is_money = kind.measure == "usd"
     if is_money and body.amount_usd is not None and body.amount is None:
@@ -220,13 +220,13 @@ def _tell(
         call,
         org_id=org_id,
         resource=f"limit/{limit.id}",
-        before=_view(before, call.now).model_dump(mode="json") if before else None,
-        after=_view(after, call.now).model_dump(mode="json") if after else None,
+        before=view(before, call.now).model_dump(mode="json") if before else None,
+        after=view(after, call.now).model_dump(mode="json") if after else None,
     )
     change.told(db, call, org_id=org_id, aggregate=Aggregate.ORGANIZATION, aggregate_id=org_id)
 
 
-def _view(kept: KeptLimit, now: datetime) -> LimitView:
+def view(kept: KeptLimit, now: datetime) -> LimitView:
     limit = kept.limit
     is_money = limit.kind.measure == "usd"
     return LimitView(

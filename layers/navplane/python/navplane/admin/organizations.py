@@ -15,7 +15,7 @@ from navplane.admin.problem import responses
 from navplane.crypto.api_key import digest, hint, new_api_key
 from navplane.model import ids
 from navplane.model.tenancy import Organization, Region, StreamUsage
-from navplane.store import api_keys, limits, organizations, provider_keys, workspaces
+from navplane.store import api_keys, limits, organizations, policies, provider_keys, workspaces
 from navplane.store.database import Connection
 from navplane.store.outbox import Aggregate
 
@@ -168,6 +168,7 @@ def rotate_key(org_id: UUID, call: Annotated[Call, require(Permission.API_KEY_RO
         new_id, key = _issue_default_key(db, call, plane, org_id=org_id)
         if old_id is not None:
             limits.hand_over(db, org_id=org_id, old_key_id=old_id, new_key_id=new_id)
+            policies.hand_over(db, org_id=org_id, old_key_id=old_id, new_key_id=new_id)
         shown = {"key_hint": hint(key)}
         change.audited(db, call, org_id=org_id, resource=f"api_key/{new_id}", before={"replaces": old_id}, after=shown)
     return IssuedKey(api_key=key)

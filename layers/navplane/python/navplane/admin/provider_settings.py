@@ -1,5 +1,6 @@
-"""Which providers and models an organization may use."""
+"""Which providers and models an organization may use: its policy, without those of its workspaces and keys."""
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -12,8 +13,10 @@ from navplane.admin.fields import PRINTABLE, Body, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import Invalid
-from navplane.model.policy import ProviderSettings
-from navplane.store import provider_settings
+from navplane.model.ids import new_id
+from navplane.model.policy import Policy, PolicyScope
+from navplane.store import policies
+from navplane.store.database import Connection
 from navplane.store.outbox import Aggregate
 from navplane.upstream.provider import PROVIDERS
 
@@ -56,7 +59,7 @@ class ProviderSettingsView(View):
 def read_provider_settings(org_id: UUID, plane: ThePlane) -> ProviderSettingsView:
     with plane.database.transaction(org_id=org_id) as db:
         change.found(db, org_id=org_id)
-        return _view(provider_settings.find(db, org_id=org_id))
+        return _view(_policy(db, org_id=org_id))
 
 
 @router.put(
@@ -73,10 +76,10 @@ def update_provider_settings(
         raise Invalid(f"There is no such provider; there are: {', '.join(sorted(PROVIDERS))}.")
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
-        before = provider_settings.find(db, org_id=org_id)
+        before = _policy(db, org_id=org_id)
         change.expected(call, _view(before))
         after = _changed(before, body)
-        provider_settings.save(db, after, org_id=org_id)
+        policies.save(db, after, org_id=org_id, scope=PolicyScope.ORGANIZATION, scope_id=org_id, policy_id=new_id())
         change.audited(
             db,
             call,
@@ -89,18 +92,27 @@ def update_provider_settings(
     return _view(after)
 
 
-def _changed(before: ProviderSettings, body: ProviderSettingsChange) -> ProviderSettings:
-    disabled = {name for name, switch in body.providers.items() if not switch.enabled}
-    return ProviderSettings(
-        disabled_providers=frozenset((before.disabled_providers - body.providers.keys()) | disabled),
+def _policy(db: Connection, *, org_id: UUID) -> Policy:
+    kept = policies.of_scope(db, org_id=org_id, scope_id=org_id)
+    return kept.policy if kept else Policy()
+
+
+def _changed(before: Policy, body: ProviderSettingsChange) -> Policy:
+    off = {name for name, switch in body.providers.items() if not switch.enabled}
+    on = body.providers.keys() - off
+    return replace(
+        before,
+        disabled_providers=frozenset((before.disabled_providers - on) | off),
+        # A list of what is enabled excludes the rest: what is switched on joins it.
+        enabled_providers=frozenset(before.enabled_providers | on) if before.enabled_providers else frozenset(),
         allow_models=before.allow_models if body.allow_models is None else tuple(body.allow_models),
         block_models=before.block_models if body.block_models is None else tuple(body.block_models),
     )
 
 
-def _view(settings: ProviderSettings) -> ProviderSettingsView:
+def _view(policy: Policy) -> ProviderSettingsView:
     return ProviderSettingsView(
-        providers={name: ProviderState(enabled=name not in settings.disabled_providers) for name in sorted(PROVIDERS)},
-        allow_models=list(settings.allow_models),
-        block_models=list(settings.block_models),
+        providers={name: ProviderState(enabled=policy.on_provider(name) is not False) for name in sorted(PROVIDERS)},
+        allow_models=list(policy.allow_models),
+        block_models=list(policy.block_models),
     )

@@ -56,7 +56,8 @@ class Ask:
     `provider` is the one that the path names (`pinned`), else the first of the registry whose patterns match the model, else
     None. `offering` are the providers that a route, or a name like `provider/model`, may lead to: those that serve the endpoint
     in the caller's dialect; of a pinned path that one. `attributes` are what a route's conditions may look at: `header.<name>`
-    and `tag.<key>`. `touches_files`: of files and batches, which a policy must allow.
+    and `tag.<key>`. `touches_files`: of files and batches, which a policy must allow; `also_models` are further models that the
+    call would use (the lines of a batch), which policies must allow as well.
 
     What is reserved is the `worst` case, by what the gate knows of the models that it may lead to; without one it is `reserve`.
     `lease` is how long the reservation may stay open."""
@@ -76,6 +77,7 @@ class Ask:
     offering: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     touches_files: bool = False
+    also_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,10 @@ class Gate(Protocol):
 
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         """None for what was never bound."""
+        ...
+
+    def keeps_content(self, caller: Caller) -> bool:
+        """Whether the caller's workspace wants what is asked and answered to be kept (data mode `full`)."""
         ...
 
     def ready(self) -> None:

@@ -1,9 +1,10 @@
 """The gate in Postgres: each method is one call of one function that the definer role owns (store/migrations: 0003_gate.sql,
-0006_limits.sql).
+0006_limits.sql, 0012_admission_by_routes.sql).
 
 It fails closed: whenever the database does not answer, nothing is admitted.
 """
 
+import json
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,10 +23,11 @@ from navplane.model.usage import Endpoint
 
 # Arguments are cast by the functions' own signatures, so a prepared statement knows their types.
 ADMIT = """
-SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, usage_mode,
+SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, usage_mode, route_name, route_version, when_billed,
+       candidate_step, candidate_provider, candidate_model, candidate_weight,
        candidate_id, candidate_region, candidate_base_url, candidate_demo, candidate_sealed
-  FROM public.gate_admit_within(:request_id, :digest, :endpoint, :provider, :model, :region, :streamed, :lease_until, :tokens,
-                                :nano_usd, :now, :input_tokens, :output_tokens, :contexts)
+  FROM public.gate_admit_routed(:request_id, :digest, :endpoint, :provider, :model, :region, :streamed, :lease_until, :tokens,
+                                :nano_usd, :now, :input_tokens, :output_tokens, :contexts, :asked)
 """
 STANDING = "SELECT refused FROM public.gate_standing(:org_ids, :key_ids, :now) AS refused"
 SETTLE = "SELECT public.gate_settle(:request_id, :tokens, :nano_usd, :now)"
@@ -37,9 +39,10 @@ SELECT request_id, org_id, workspace_id, key_id, provider, provider_key_id, mode
 """
 BIND_OBJECT = "SELECT public.gate_bind_object(:provider, :object_id, :org_id, :provider_key_id, :now, :event)"
 OWNER_OF = "SELECT org_id, provider_key_id, pending_event FROM public.gate_object(:provider, :object_id)"
+KEEPS_CONTENT = "SELECT public.gate_keeps_content(:org_id, :workspace_id)"
 READY = "SELECT public.gate_ready()"
 Rows = list[list[Any]]
-# What gate_admit says of a request id whose reservation is no longer open.
+# What gate_admit_routed says of a request id whose reservation is no longer open.
 CLOSED = "closed"
 OVER_LIMIT = frozenset({RefusalReason.BUDGET_EXCEEDED.value, RefusalReason.RATE_LIMITED.value})
 
@@ -71,12 +74,15 @@ class PostgresGate:
         if refused is not None:
             return Refusal(reason=RefusalReason(refused), caller=caller, detail=about or "")
         assert caller is not None
-        assert ask.provider is not None
+        mode, route, version, when_billed = rows[0][5:9]
         return Admission(
             request_id=ask.request_id,
             caller=caller,
-            stream_usage=StreamUsage(rows[0][5]),
-            candidates=tuple(_candidate(row[6:], caller=caller, provider=ask.provider, model=ask.model) for row in rows),
+            stream_usage=StreamUsage(mode),
+            candidates=tuple(_candidate(row[9:], caller=caller) for row in rows),
+            route=route,
+            workflow_version=version,
+            fallback_when_billed=when_billed,
         )
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
@@ -105,6 +111,9 @@ class PostgresGate:
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         rows = self._call(OWNER_OF, provider=provider, object_id=object_id)
         return Owner(org_id=rows[0][0], provider_key_id=rows[0][1], pending_event=rows[0][2]) if rows else None
+
+    def keeps_content(self, caller: Caller) -> bool:
+        return bool(self._call(KEEPS_CONTENT, org_id=caller.org_id, workspace_id=caller.workspace_id)[0][0])
 
     def ready(self) -> None:
         self._call(READY)
@@ -149,6 +158,17 @@ def admit_arguments(ask: Ask, now: datetime) -> dict[str, Any]:
         "input_tokens": ask.worst.input_tokens if ask.worst else None,
         "output_tokens": ask.worst.output_tokens if ask.worst else None,
         "contexts": ask.worst.contexts if ask.worst else None,
+        "asked": json.dumps(
+            {
+                "dialect": ask.dialect.value,
+                "pinned": ask.pinned,
+                # A name that can't be spoken leads nowhere.
+                "offering": ask.offering if speakable else (),
+                "attributes": {name: value for name, value in ask.attributes.items() if _is_speakable(value)},
+                "files": ask.touches_files,
+                "also_models": ask.also_models,
+            }
+        ),
     }
 
 
@@ -156,11 +176,11 @@ def _is_speakable(text: str | None) -> bool:
     return text is None or not ("\0" in text or any("\ud800" <= character <= "\udfff" for character in text))
 
 
-def _candidate(row: Sequence[Any], *, caller: Caller, provider: str, model: str | None) -> Candidate:
-    key_id, region, base_url, demo, sealed = row
+def _candidate(row: Sequence[Any], *, caller: Caller) -> Candidate:
+    step, provider, model, weight, key_id, region, base_url, demo, sealed = row
     context = SealingContext(org_id=caller.org_id, provider_key_id=key_id, provider=provider, region=region)
     key = SealedProviderKey(context=context, base_url=base_url, demo=demo, sealed=bytes(sealed))
-    return Candidate(provider=provider, model=model, key=key)
+    return Candidate(provider=provider, model=model, key=key, step=step, weight=weight)
 
 
 def _expired(row: Sequence[Any]) -> Expired:

@@ -5,16 +5,13 @@ from collections.abc import Mapping
 
 from navplane.errors import BadTags
 from navplane.gateway.asgi import RawHeaders, values_of
+from navplane.model.route import HEADERS, TAG
 
 TAGS_HEADER = b"x-navplane-tags"
-# None of them ever holds a credential.
-HEADERS = frozenset(
-    {b"anthropic-beta", b"anthropic-version", b"http-referer", b"openai-beta", b"user-agent", b"x-app", b"x-title"}
-    | {b"x-stainless-lang", b"x-stainless-package-version", b"x-stainless-retry-count"}
-)
+_NAMES = frozenset(name.encode() for name in HEADERS)
 MAX_TAGS = 20
 MAX_CHARACTERS = 200
-_TAG = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63})=([ -+\--~]{1,200})")
+_TAG = re.compile(rf"({TAG})=([ -+\--~]{{1,200}})")
 
 
 def attributes_of(headers: RawHeaders) -> Mapping[str, str]:
@@ -23,7 +20,7 @@ def attributes_of(headers: RawHeaders) -> Mapping[str, str]:
     found = {
         f"header.{name.decode()}": value.decode("latin-1")[:MAX_CHARACTERS]
         for name, value in reversed(headers)
-        if name in HEADERS
+        if name in _NAMES
     }
     return found | {f"tag.{key}": value for key, value in _tags(values_of(headers, TAGS_HEADER)).items()}
 

@@ -15,13 +15,13 @@ from navplane.errors import (
     ProviderKeyMissing,
     UpstreamUnreachable,
 )
-from navplane.gate.gate import Admission
+from navplane.gate.gate import Admission, Candidate
 from navplane.gateway.asgi import first_of
-from navplane.gateway.body import ModelCall
+from navplane.gateway.body import ModelCall, parse
 from navplane.gateway.call import Call
 from navplane.gateway.headers import KeyFinder, upstream_headers
 from navplane.gateway.route import path_of
-from navplane.gateway.splice import include_usage
+from navplane.gateway.splice import include_usage, replace_model
 from navplane.model.provider_key import SealedProviderKey, Secret
 from navplane.model.tenancy import StreamUsage
 from navplane.model.usage import Endpoint
@@ -29,33 +29,32 @@ from navplane.telemetry import logger
 from navplane.upstream.auth import auth_header
 from navplane.upstream.client import BeforeWriting, UpstreamClient, UpstreamRequest, UpstreamResponse
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import HOP_HEADER
+from navplane.upstream.provider import HOP_HEADER, PROVIDERS
 
 # One further try, only where no connection came about and so nothing can have been billed.
 CONNECT_TRIES = 2
 CONNECT_JITTER_SECONDS = 0.1
 
 
-def choose_candidate(admission: Admission, call: Call) -> SealedProviderKey:
-    """The first key in the gate's order that has an address of its own if, and only if, its provider takes one; before it, the
-    key under which the objects that the call names were made."""
-    provider = call.provider
-    assert provider is not None
-    keys = [candidate.key for candidate in admission.candidates]
-    fit = [key for key in keys if (key.base_url is None) is (provider.address is None)]
+def choose_candidate(admission: Admission, call: Call) -> Candidate:
+    """Of the first candidate's provider, the first that has an address of its own if, and only if, the provider takes one;
+    before it, the one under whose key the objects that the call names were made."""
+    provider = PROVIDERS[admission.candidates[0].provider]
+    candidates = [candidate for candidate in admission.candidates if candidate.provider == provider.name]
+    fit = [candidate for candidate in candidates if (candidate.key.base_url is None) is (provider.address is None)]
     if not fit:
         wrong = (
             "names no base URL, which its provider needs" if provider.address else "names a base URL, which its provider has"
         )
         raise ProviderKeyMissing(f"The stored provider key {wrong}. Store it again.")
     made_by = call.owner.provider_key_id if call.owner else None
-    return next((key for key in fit if key.context.provider_key_id == made_by), fit[0])
+    return next((candidate for candidate in fit if candidate.key.context.provider_key_id == made_by), fit[0])
 
 
 def open_at_hand(admission: Admission, call: Call, kek: CachingKek) -> Secret | None:
     """The chosen key, opened, if no KEK has to be asked for it. Anything else is `open_key`'s to find out and to say."""
     with contextlib.suppress(NotAtHand, NavPlaneError):
-        return open_key(choose_candidate(admission, call), kek.at_hand)
+        return open_key(choose_candidate(admission, call).key, kek.at_hand)
     return None
 
 
@@ -75,15 +74,20 @@ def open_key(candidate: SealedProviderKey, kek: KekUnwrapper) -> Secret:
 def shape_body(
     call: Call, body: bytes | None, request: ModelCall | None, stream_usage: StreamUsage
 ) -> tuple[bytes | None, bool]:
-    """The body to forward, and whether the usage event that it asks for is to be withheld. Only an OpenAI chat stream whose
-    provider knows the option is ever changed, and only by that option."""
+    """The body to forward, and whether the usage event that it asks for is to be withheld. Only two things are ever changed:
+    the name of the model, where a route or `provider/model` led to another one, and the option of an OpenAI chat stream whose
+    provider knows it."""
     assert call.provider is not None
     assert call.route is not None
+    if body is None or request is None:
+        return body, False
+    if call.upstream_model is not None and call.upstream_model != call.model:
+        body = replace_model(body, request, call.upstream_model)
+        request = parse(body)
     chat_stream = call.stream and call.route.endpoint is Endpoint.CHAT_COMPLETIONS
     # A path that names a deployment carries a dated version of the API, which may not know the option.
     accepts = call.provider.accepts_include_usage and call.route.model is None
-    inject = stream_usage is StreamUsage.INJECT and accepts
-    if body is None or request is None or not (chat_stream and inject):
+    if not (chat_stream and accepts and stream_usage is StreamUsage.INJECT):
         return body, False
     splice = include_usage(body, request)
     return splice.body, splice.injected

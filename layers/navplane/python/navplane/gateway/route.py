@@ -74,7 +74,10 @@ def _table() -> dict[bytes, Route]:
 
 
 def offering_of(route: Route) -> tuple[str, ...]:
-    """The providers that may serve this operation in its dialect: the one that the path names, or all that have it."""
+    """The providers that may serve this operation in its dialect: the one that the path names, or all that have it. None where
+    the model stands in the path or in a form, of which nothing is ever edited."""
+    if route.model is not None or route.takes_form:
+        return ()
     if route.provider is not None:
         return (route.provider.name,)
     return tuple(each.name for each in PROVIDERS.values() if route.endpoint in each.paths and each.dialect is route.dialect)

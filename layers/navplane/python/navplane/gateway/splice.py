@@ -1,5 +1,7 @@
-"""Adding `stream_options.include_usage` to a chat request: a splice of its bytes, nothing is serialised again."""
+"""The two edits of a body, as splices of its bytes: nothing is serialised again. One adds `stream_options.include_usage` to a
+chat request, the other puts the model that a provider is called with in the place of the name that the client wrote."""
 
+import json
 from dataclasses import dataclass
 
 from navplane.gateway.body import Member, ModelCall, object_members
@@ -30,6 +32,12 @@ def include_usage(body: bytes, call: ModelCall) -> Splice:
     if not isinstance(options.value, dict):
         return Splice(body=body, injected=False)
     return _switch_on(body, call.text, options)
+
+
+def replace_model(body: bytes, call: ModelCall, model: str) -> bytes:
+    """The body with another value of its one `model`, and every other byte as it was."""
+    member = call.members["model"]
+    return _spliced(body, call.text, member.start, member.end, json.dumps(model, ensure_ascii=False)).body
 
 
 def _switch_on(body: bytes, text: str, options: Member) -> Splice:

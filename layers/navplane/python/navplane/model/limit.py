@@ -1,4 +1,4 @@
-"""Limits: how much a key, a workspace, an organization or the whole platform may use in a window of time.
+"""Limits: how much a key, a person, a workspace, an organization or the whole platform may use in a window of time.
 
 PostgresGate decides by the same words in SQL, inside the admission; the gate contract suite holds both to it.
 """
@@ -9,8 +9,12 @@ from enum import StrEnum
 from uuid import UUID
 
 NANO_USD = 10**9
+# Whose id the limits of the platform bear, in counters, too.
+PLATFORM_ID = UUID(int=0)
 # What a model may write where nothing says how much, and no strict limit asks.
 USUAL_OUTPUT_TOKENS = 4096
+# The most that one request is counted with: a counter must never overflow, whatever a body claims.
+MOST_COUNTED = 4 * 10**18
 
 
 class LimitKind(StrEnum):
@@ -38,9 +42,11 @@ class LimitKind(StrEnum):
 
 
 class LimitScope(StrEnum):
-    """Whom a limit is for; of one kind the narrowest is checked first. The value is stored: never rename one."""
+    """Whom a limit is for; of one kind the narrowest is checked first. USER: whose the keys are, in one organization. The value
+    is stored: never rename one."""
 
     KEY = "key"
+    USER = "user"
     WORKSPACE = "workspace"
     ORGANIZATION = "organization"
     PLATFORM = "platform"

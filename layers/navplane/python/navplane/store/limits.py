@@ -14,6 +14,10 @@ from navplane.store.organizations import Position
 OWNERS = {
     LimitScope.ORGANIZATION: "SELECT FROM public.organizations WHERE id = :org_id AND id = :id",
     LimitScope.WORKSPACE: "SELECT FROM public.workspaces WHERE org_id = :org_id AND id = :id",
+    LimitScope.USER: (
+        "SELECT FROM public.org_members WHERE org_id = :org_id AND user_id = :id"
+        " UNION ALL SELECT FROM public.api_keys WHERE org_id = :org_id AND owner_user_id = :id"
+    ),
     LimitScope.KEY: "SELECT FROM public.api_keys WHERE org_id = :org_id AND id = :id AND revoked_at IS NULL",
 }
 
