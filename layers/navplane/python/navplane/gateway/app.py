@@ -14,6 +14,7 @@ from navplane.gateway.admission import Admissions
 from navplane.gateway.asgi import DEADLINE, Receive, Scope, Send
 from navplane.gateway.authenticate import presented_key
 from navplane.gateway.call import Call
+from navplane.gateway.closing import Closing
 from navplane.gateway.conclude import Conclusion
 from navplane.gateway.content import Capture, DataModes
 from navplane.gateway.fallback import Answered, Asked, Fallback
@@ -50,7 +51,9 @@ class Gateway:
         key_prefixes: Sequence[str],
         max_body_bytes: int,
         limits: Limits = DEFAULT_LIMITS,
+        closing: Closing | None = None,
     ) -> None:
+        """`closing`, where there is one, takes the place of settling and publishing apart."""
         self._upstream, self._region, self._limits = upstream, region, limits
         self._shape = ApiKeyShape(key_prefixes)
         self._threads, health, finder = Threads(), KeyHealth(), KeyFinder(key_prefixes)
@@ -58,7 +61,7 @@ class Gateway:
         self._understanding = Understanding(keys=finder, max_body_bytes=max_body_bytes, seconds=limits.request_body)
         self._admissions = Admissions(gate, CachingKek(keys), health=health, threads=self._threads, limits=limits)
         self._fallback = Fallback(upstream, self._admissions, health=health, keys=finder, limits=limits)
-        self._conclusion = Conclusion(gate, request_log, keys=finder, threads=self._threads)
+        self._conclusion = Conclusion(gate, request_log, keys=finder, threads=self._threads, closing=closing)
         self._data_modes = DataModes(gate, threads=self._threads)
         self._open_calls = OpenCalls(
             self._admissions.standing,

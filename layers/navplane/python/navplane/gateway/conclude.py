@@ -4,6 +4,7 @@ done. A call whose key nobody knows has no row; one that the gate may have admit
 from navplane.gate.gate import Gate
 from navplane.gateway import background, record
 from navplane.gateway.call import Call
+from navplane.gateway.closing import Closing
 from navplane.gateway.headers import KeyFinder
 from navplane.gateway.threads import Threads, run_in
 from navplane.model.usage_event import UsageEvent
@@ -12,8 +13,13 @@ from navplane.telemetry import logger
 
 
 class Conclusion:
-    def __init__(self, gate: Gate, request_log: RequestLog, *, keys: KeyFinder, threads: Threads) -> None:
+    """`closing`, where there is one, takes the place of settling and publishing apart."""
+
+    def __init__(
+        self, gate: Gate, request_log: RequestLog, *, keys: KeyFinder, threads: Threads, closing: Closing | None = None
+    ) -> None:
         self._gate, self._request_log, self._keys, self._threads = gate, request_log, keys, threads
+        self._closing = closing
 
     async def conclude(self, call: Call) -> None:
         if call.caller is not None or call.uncertain:
@@ -56,10 +62,23 @@ class Conclusion:
             self._request_log.publish_content(kept)
 
     def _close(self, call: Call, event: UsageEvent) -> None:
-        if call.admitted is not None:
-            self._settle(event)
-        self._request_log.publish(event)
+        if call.admitted is None or not self._close_at_once(event):
+            if call.admitted is not None:
+                self._settle(event)
+            self._request_log.publish(event)
         record.log_line(call, event)
+
+    def _close_at_once(self, event: UsageEvent) -> bool:
+        if self._closing is None:
+            return False
+        charge = record.charge(event)
+        try:
+            self._closing.settle_and_send(event, tokens=charge.tokens, nano_usd=charge.nano_usd, now=record.now())
+        except Exception as exc:
+            # Whatever it is: apart, each has its own way of being made up for.
+            logger.warning("closing.failed", extra={"request_id": str(event.request_id), "error": type(exc).__name__})
+            return False
+        return True
 
     def _settle(self, event: UsageEvent) -> None:
         try:
