@@ -1,6 +1,7 @@
 """What the admin API's tests share."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from navplane.crypto.api_key import digest
 from navplane.gate.gate import Admission as Admitted
@@ -39,6 +40,12 @@ class Admission:
         answer = self._gate.admit(ask(api_key, self._now, model=model, provider=None), self._now)
         assert isinstance(answer, Admitted), answer
         return answer.route, [(each.provider, each.model, each.step) for each in answer.candidates]
+
+    def shares(self, api_key: str) -> dict[UUID, int]:
+        """Of a thousand, by provider key."""
+        answer = self._gate.admit(ask(api_key, self._now), self._now)
+        assert isinstance(answer, Admitted), answer
+        return {each.key.context.provider_key_id: each.weight for each in answer.candidates}
 
     def candidates(self, api_key: str, *, provider: str = "openai") -> tuple[SealedProviderKey, ...]:
         answer = self._gate.admit(ask(api_key, self._now, provider=provider), self._now)

@@ -84,6 +84,21 @@ def test_calls_go_to_the_default_key_alone_until_there_is_none(
     assert len(opened()) == 2
 
 
+def test_keys_share_the_calls_by_their_weights(
+    api: TestClient, path: str, key: dict[str, Any], organization: dict[str, str], admission: Admission
+) -> None:
+    other = store(api, path, "other", SECOND)
+    first, second = UUID(key["id"]), UUID(other["id"])
+    assert admission.shares(organization["api_key"]) == {second: 500, first: 500}
+    assert api.put(f"{path}/{key['id']}", json={"weight": 3}).json() == {**key, "weight": 3}
+    assert admission.shares(organization["api_key"]) == {second: 250, first: 750}
+    assert api.put(f"{path}/{key['id']}", json={"label": "same weight"}).json()["weight"] == 3
+    rotated = api.post(f"{path}/{key['id']}/rotate", json={"api_key": SECOND}).json()
+    assert admission.shares(organization["api_key"]) == {UUID(rotated["id"]): 750, second: 250}
+    for weight in (0, 1001, "2", 1.5):
+        assert api.put(f"{path}/{rotated['id']}", json={"weight": weight}).status_code == 422
+
+
 def test_one_providers_default_is_no_matter_of_anothers(
     api: TestClient, path: str, key: dict[str, Any], organization: dict[str, str], admission: Admission
 ) -> None:

@@ -37,6 +37,10 @@ KEY_ALPHABET = frozenset(chr(code) for code in range(0x21, 0x7F))
 SHORTEST_KEY, LONGEST_KEY = 8, 4096
 
 
+Weight = Annotated[int, Field(ge=1, le=1000)]
+WEIGHT = "Its share of the calls, among the keys of its provider."
+
+
 class NewProviderKey(Body):
     provider: Annotated[str, StringConstraints(max_length=40)] = Field(examples=["openai"])
     label: Name = Field(examples=["production"])
@@ -46,6 +50,7 @@ class NewProviderKey(Body):
         description="Needed by providers without one address for all: azure, bedrock, custom. The others refuse it.",
         examples=["https://my-resource.openai.azure.com"],
     )
+    weight: Weight = Field(default=1, description=WEIGHT)
 
 
 class ProviderKeyView(View):
@@ -56,8 +61,9 @@ class ProviderKeyView(View):
     base_url: str | None
     demo: bool = Field(description="A key of the demo upstream; what it buys costs nothing.")
     is_default: bool = Field(
-        description="Calls go to the default key of a provider alone; without one, to all of them in turn."
+        description="Calls go to the default key of a provider alone; without one, to all of them by weight."
     )
+    weight: int = Field(description=WEIGHT)
     replaces: UUID | None = Field(description="The key whose rotation made this one.")
     created_at: datetime
 
@@ -92,6 +98,7 @@ def create_provider_key(
         base_url=base_url,
         demo=demo,
         created_at=call.now,
+        weight=body.weight,
     )
     # The provider and the KEK are asked outside the transaction: neither may hold a database connection.
     store_sealed(
