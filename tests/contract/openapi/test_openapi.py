@@ -107,6 +107,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/provider-keys",
         "POST /admin/orgs/{org_id}/provider-keys",
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
+        "GET /admin/orgs/{org_id}/provider-keys/{key_id}",
         "PUT /admin/orgs/{org_id}/provider-keys/{key_id}",
         "POST /admin/orgs/{org_id}/provider-keys/{key_id}/rotate",
         "GET /admin/orgs/{org_id}/provider-settings",

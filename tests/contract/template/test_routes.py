@@ -35,7 +35,8 @@ ROUTES = {
     },
     "AdminProviderKeysFunction": {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",
-        f"put {ORG}/provider-keys/{{key_id}}", f"post {ORG}/provider-keys/{{key_id}}/rotate",
+        f"get {ORG}/provider-keys/{{key_id}}", f"put {ORG}/provider-keys/{{key_id}}",
+        f"post {ORG}/provider-keys/{{key_id}}/rotate",
         "get /health", "get /ready",
     },
     "AdminAnalyticsFunction": {
