@@ -25,6 +25,7 @@ from navplane.admin import (
     policies,
     price_overrides,
     provider_key_changes,
+    provider_key_tests,
     provider_keys,
     provider_settings,
     providers,
@@ -38,7 +39,8 @@ from navplane.admin import (
 from navplane.admin.app import create
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
-from navplane.config import AdminSettings
+from navplane.config import AdminSettings, ProbeSettings
+from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
@@ -113,6 +115,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
         region=settings.region,
         key_prefixes=settings.key_prefixes,
         max_body_bytes=settings.max_body_bytes,
+        closing=log if isinstance(log, PostgresRequestLog) else None,
     )
     return Served(
         gateway=gateway,
@@ -155,10 +158,17 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         providers.router,
         provider_keys.router,
         provider_key_changes.router,
+        provider_key_tests.router,
         health.router,
         openapi.router,
     )
-    return create(title=openapi.TITLE, routers=routers, plane=replace(plane, key_desk=desk, readiness=Readiness(probes)))
+    whole = replace(plane, key_desk=desk, probe=_provider_probe(settings), readiness=Readiness(probes))
+    return create(title=openapi.TITLE, routers=routers, plane=whole)
+
+
+def _provider_probe(settings: ServeSettings) -> ProviderProbe:
+    database = settings.roles.of("navplane_probe")
+    return wiring.provider_probe(ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream))
 
 
 def _analytics(settings: ServeSettings) -> App:

@@ -37,6 +37,7 @@ ROUTES = {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",
         f"get {ORG}/provider-keys/{{key_id}}", f"put {ORG}/provider-keys/{{key_id}}",
         f"post {ORG}/provider-keys/{{key_id}}/rotate",
+        f"post {ORG}/provider-keys/{{key_id}}/test",
         "get /health", "get /ready",
     },
     "AdminAnalyticsFunction": {

@@ -41,6 +41,7 @@ class Permission(StrEnum):
     PROVIDER_KEY_UPDATE = "provider_key:update"
     PROVIDER_KEY_ROTATE = "provider_key:rotate"
     PROVIDER_KEY_DELETE = "provider_key:delete"
+    PROVIDER_KEY_TEST = "provider_key:test"
     PROVIDER_SETTINGS_READ = "provider_settings:read"
     PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
     POLICY_LIST = "policy:list"
