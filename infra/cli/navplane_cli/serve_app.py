@@ -43,7 +43,8 @@ from navplane.config import AdminSettings, ProbeSettings
 from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
+from navplane.gateway.app import Gateway
+from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
 from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
 from navplane.ingest.reap import Reaper
