@@ -34,6 +34,7 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.app import create
@@ -115,6 +116,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
         region=settings.region,
         key_prefixes=settings.key_prefixes,
         max_body_bytes=settings.max_body_bytes,
+        closing=log if isinstance(log, PostgresRequestLog) else None,
     )
     return Served(
         gateway=gateway,
@@ -142,6 +144,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
+        shredding.router,
         api_keys.router,
         data_mode.router,
         contents.router,
@@ -191,7 +194,7 @@ def _request_log(settings: ServeSettings) -> RequestLog:
 
 
 def _jobs(settings: ServeSettings) -> Jobs:
-    stop = threading.Event()
+    stop, signer = threading.Event(), _audit_signer(settings)
     writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
     source, dead_letters, age = _queue(settings, writer, stop)
     gate = PostgresGate(writer)
@@ -202,7 +205,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": _audit_signer(settings).sign},
+        every_minute={"audit_sign": signer.sign, "certify": signer.certify},
     )
 
 

@@ -32,6 +32,7 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.app import bare
@@ -49,7 +50,14 @@ OPERATIONS = {
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
-    "AdminTenancyFunction": (organizations.router, api_keys.router, data_mode.router, contents.router, openapi.router),
+    "AdminTenancyFunction": (
+        organizations.router,
+        api_keys.router,
+        shredding.router,
+        openapi.router,
+        data_mode.router,
+        contents.router,
+    ),
     "AdminPoliciesFunction": (
         provider_settings.router,
         policies.router,
@@ -91,6 +99,8 @@ def test_the_api_is_what_was_agreed() -> None:
         "DELETE /admin/orgs/{org_id}",
         "PUT /admin/orgs/{org_id}/enabled",
         "POST /admin/orgs/{org_id}/rotate-key",
+        "POST /admin/orgs/{org_id}/shred",
+        "GET /admin/orgs/{org_id}/shredding-certificate",
         "GET /admin/orgs/{org_id}/api-keys",
         "POST /admin/orgs/{org_id}/api-keys",
         "GET /admin/orgs/{org_id}/api-keys/{key_id}",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -10,8 +11,8 @@ from navplane.model.limit import LimitKind, LimitMode, LimitScope
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 BUDGET = Budget(
-    limit_id=UUID(int=1), org_id=UUID(int=2), scope=LimitScope.ORGANIZATION, scope_id=UUID(int=2), kind=LimitKind.TOKENS_PER_DAY,
-    amount=1000, mode=LimitMode.NORMAL, created_at=START, window_name="d:2026-11-21", starts_at=START,
+    limit_id=UUID(int=1), org_id=UUID(int=2), scope=LimitScope.ORGANIZATION, scope_id=UUID(int=2),
+    kind=LimitKind.TOKENS_PER_DAY, amount=1000, mode=LimitMode.NORMAL, created_at=START, window_name="d:2026-11-21", starts_at=START,
     ends_at=START + timedelta(days=1), used=700, reserved=100,
 )  # fmt: skip
 
@@ -22,5 +23,5 @@ def test_the_forecast_follows_the_pace_once_there_is_one(hours: float, forecast:
 
 
 def test_what_went_over_leaves_nothing_and_not_less() -> None:
-    assert (BUDGET.remaining, BUDGET.spent, BUDGET.percent) == (300, 600, 60)
+    assert (BUDGET.remaining, BUDGET.spent, BUDGET.percent) == (300, 600, Decimal(60))
     assert replace(BUDGET, used=1200).remaining == 0

@@ -30,6 +30,7 @@ class Permission(StrEnum):
     ORGANIZATION_UPDATE = "organization:update"
     ORGANIZATION_ENABLE = "organization:enable"
     ORGANIZATION_DELETE = "organization:delete"
+    ORGANIZATION_SHRED = "organization:shred"
     API_KEY_LIST = "api_key:list"
     API_KEY_CREATE = "api_key:create"
     API_KEY_UPDATE = "api_key:update"

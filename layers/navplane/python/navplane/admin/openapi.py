@@ -35,6 +35,7 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.access import Require
@@ -77,6 +78,7 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    shredding.router,
     api_keys.router,
     provider_keys.router,
     provider_key_changes.router,

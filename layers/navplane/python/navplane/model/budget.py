@@ -44,7 +44,7 @@ class Budget:
         return Decimal(100 * self.spent) / self.amount if self.amount else None
 
     def forecast(self, now: datetime) -> int | None:
-        """What will be spent at the window's end if it goes on as it went from the window's beginning; None too early to say."""
+        """What will be spent at the window's end if it goes on as since its beginning; None while it is too early to say."""
         length, passed = (self.ends_at - self.starts_at).total_seconds(), (now - self.starts_at).total_seconds()
         if passed < float(FORECAST_AFTER) * length:
             return None
