@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     audit,
+    budgets,
     contents,
     data_mode,
     health,
@@ -73,6 +74,7 @@ SERVED_BY = {
         requests.router,
         request_detail.router,
         usage.router,
+        budgets.router,
         platform_usage.router,
         audit.router,
         receipts.router,
@@ -148,6 +150,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",
         "GET /admin/orgs/{org_id}/usage/top",
+        "GET /admin/orgs/{org_id}/budgets",
         "GET /admin/usage/summary",
         "GET /admin/usage/breakdown",
         "GET /admin/usage/timeseries",
