@@ -14,6 +14,7 @@ from navplane.admin import (
     audit,
     contents,
     data_mode,
+    exports,
     health,
     ledger_jobs,
     limits,
@@ -62,7 +63,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -161,7 +162,15 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
-    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    routers = (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        exports.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    )
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 
