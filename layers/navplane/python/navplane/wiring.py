@@ -10,6 +10,7 @@ from navplane.config import (
     DatabaseSettings,
     KekProvider,
     KekSettings,
+    ProbeSettings,
     ProviderKeysSettings,
     UpstreamSettings,
 )
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
+    from navplane.custody.probe_provider import ProviderProbe
     from navplane.custody.rewrap import Rewrapper
     from navplane.gate.gate import Gate
     from navplane.model.price_line import PricedCall, PriceLine
@@ -184,9 +186,20 @@ def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Pl
 
     from navplane.admin.plane import KeyDesk
     from navplane.admin.readiness import Readiness, database_probe, kek_probe
+    from navplane.queue.function_call import FunctionProbe
 
     plane = admin_plane(settings.admin, records_users=True, size=size)
     kek, log = kek_wrapper(settings.kek), request_log(settings.queue_url)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
     desk = KeyDesk(kek=kek, successor=successor_wrapper(settings.kek), origins=origins(settings.upstream))
-    return replace(plane, key_desk=desk, readiness=Readiness(probes))
+    return replace(plane, key_desk=desk, probe=FunctionProbe(settings.probe_function), readiness=Readiness(probes))
+
+
+def provider_probe(settings: ProbeSettings) -> "ProviderProbe":
+    from navplane.custody.probe_provider import ProviderProbe
+
+    return ProviderProbe(
+        database=database(settings.database, size=1),
+        keys=kek_unwrapper(settings.kek),
+        origins=origins(settings.upstream),
+    )

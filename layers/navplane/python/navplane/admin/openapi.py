@@ -27,6 +27,7 @@ from navplane.admin import (
     price_overrides,
     problem,
     provider_key_changes,
+    provider_key_tests,
     provider_keys,
     provider_settings,
     providers,
@@ -34,6 +35,7 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.access import Require
@@ -76,9 +78,11 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    shredding.router,
     api_keys.router,
     provider_keys.router,
     provider_key_changes.router,
+    provider_key_tests.router,
     provider_settings.router,
     policies.router,
     routes.router,
