@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     audit,
+    budgets,
     contents,
     data_mode,
     exports,
@@ -97,6 +98,7 @@ ROUTERS = (
     request_detail.router,
     usage.router,
     exports.router,
+    budgets.router,
     platform_usage.router,
     audit.router,
     receipts.router,
