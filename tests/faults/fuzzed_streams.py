@@ -1,4 +1,4 @@
-"""Requests and streams that are valid and as odd as the standards allow, from a seed: what must reach the other side unchanged."""
+"""Requests and streams as odd as the standards allow, from a seed: what must reach the other side unchanged."""
 
 import json
 import random
@@ -6,10 +6,37 @@ from dataclasses import dataclass
 from typing import Any
 
 SURFACES = {"/v1/chat/completions": "gpt-5", "/v1/responses": "gpt-5", "/v1/messages": "claude-opus-5"}
-_TEXTS = ["Grüße", "你好 🌍", "a" * 3000, '"\\/\b\f', "\u2028 and \u0085", "data: not a field", "[DONE]", "", "e\u0301", "👩‍👩‍👧"]
-_NAMES = ["message_start", "content_block_delta", "message_delta", "response.output_text.delta", "response.completed", "ping", "new"]
+_TEXTS = [
+    "Grüße",
+    "你好 🌍",
+    "a" * 3000,
+    '"\\/\b\f',
+    "\u2028 and \u0085",
+    "data: not a field",
+    "[DONE]",
+    "",
+    "e\u0301",
+    "👩‍👩‍👧",
+]
+_NAMES = [
+    "message_start",
+    "content_block_delta",
+    "message_delta",
+    "response.output_text.delta",
+    "response.completed",
+    "ping",
+    "new",
+]
 _ENDS = ["\n", "\r\n", "\r"]
-_ODD_BYTES = [b"\xff\xfe: \x80\n\n", b"data\n\n", b":\n\n", b"retry: 3000\n\n", b"\n", b"data: {nonsense\n\n", b"id: \x00 7\n\n"]
+_ODD_BYTES = [
+    b"\xff\xfe: \x80\n\n",
+    b"data\n\n",
+    b":\n\n",
+    b"retry: 3000\n\n",
+    b"\n",
+    b"data: {nonsense\n\n",
+    b"id: \x00 7\n\n",
+]
 _ERRORS = {
     "/v1/chat/completions": b'data: {"error":{"message":"overloaded"}}\n\n',
     "/v1/responses": b'event: error\ndata: {"type":"error","message":"overloaded"}\n\n',
@@ -84,7 +111,12 @@ def _event(chance: random.Random) -> bytes:
     if chance.random() < 0.2:
         lines.append(f":{chance.choice(['', ' OPENROUTER PROCESSING'])}")
     usage = {"prompt_tokens": chance.randrange(9), "completion_tokens": 1, "input_tokens": 3, "output_tokens": 4}
-    data = {"type": chance.choice(_NAMES), "delta": chance.choice(_TEXTS), "choices": [], "usage": chance.choice([None, usage])}
+    data: dict[str, Any] = {
+        "type": chance.choice(_NAMES),
+        "delta": chance.choice(_TEXTS),
+        "choices": [],
+        "usage": chance.choice([None, usage]),
+    }
     lines.append(chance.choice(["data: ", "data:", "data:  "]) + _written(chance, data))
     return (end.join(lines) + end + end).encode()
 

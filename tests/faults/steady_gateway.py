@@ -16,6 +16,7 @@ from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Owner, Refusal, RefusalReason
 from navplane.gateway.app import Gateway
 from navplane.model.ids import RequestId, new_id
+from navplane.model.kept_content import KeptContent
 from navplane.model.tenancy import Region, StreamUsage
 from navplane.model.usage_event import UsageEvent
 from navplane.telemetry import logger
@@ -62,6 +63,9 @@ class ForgetfulGate:
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         return None
 
+    def keeps_content(self, caller: Caller) -> bool:
+        return False
+
     def ready(self) -> None:
         """Always."""
 
@@ -77,6 +81,9 @@ class CountingLog:
         with self._lock:
             self.rows += 1
 
+    def publish_content(self, content: KeptContent) -> None:
+        """Nothing is kept."""
+
     def ready(self) -> None:
         """Always."""
 
@@ -91,7 +98,8 @@ class Told:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["raw_path"] == b"/rows":
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            return await send({"type": "http.response.body", "body": str(self._log.rows).encode()})
+            await send({"type": "http.response.body", "body": str(self._log.rows).encode()})
+            return
         if scope["type"] == "http" and self._leak == "bodies":
             self._kept.append(bytearray(20_000))
         if scope["type"] == "http" and self._leak == "sockets":

@@ -25,17 +25,30 @@ from tests.support.provider import FakeProvider, json_answer
 STEP = int(os.environ.get("SIDE_DOOR_STEP", "7"))
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY", "post"]
 OPERATIONS = [
-    "chat/completions", "responses", "responses/resp_1", "responses/resp_1/cancel", "responses/resp_1/input_items", "embeddings",
-    "models", "models/gpt-5", "moderations", "images/generations", "images/edits", "images/variations", "audio/speech",
-    "audio/transcriptions", "audio/translations", "messages", "messages/count_tokens", "messages/batches", "files", "files/f/content",
-    "batches", "fine_tuning/jobs", "assistants", "threads", "vector_stores", "realtime", "completions", "organization/usage",
-    "containers", "evals", "skills", "rerank", "proxy", "passthrough",
+    "chat/completions", "responses", "responses/resp_1", "responses/resp_1/cancel", "responses/resp_1/input_items",
+    "embeddings", "models", "models/gpt-5", "moderations", "images/generations", "images/edits", "images/variations",
+    "audio/speech", "audio/transcriptions", "audio/translations", "messages", "messages/count_tokens", "messages/batches",
+    "files", "files/f/content", "batches", "fine_tuning/jobs", "assistants", "threads", "vector_stores", "realtime",
+    "completions", "organization/usage", "containers", "evals", "skills", "rerank", "proxy", "passthrough",
 ]  # fmt: skip
 PREFIXES = [
     "/v1/", "/", "/v1/v1/", "/openai/v1/", "/anthropic/v1/", "/azure/openai/v1/", "/azure/openai/deployments/d/", "/google/v1/",
     "/openrouter/v1/", "/custom/v1/", "/nobody/v1/", "/v2/", "/api/v1/", "/admin/", "/_demo/", "/openai/", "/v1beta/openai/",
 ]  # fmt: skip
-SPELLINGS = ["{}", "{}/", "/{}", "/.{}", "/x/..{}", "{}%2f", "{}?x=1", "{}#x", "http://evil.example{}", "{};x", "{}%00", "/%76{}"]
+SPELLINGS = [
+    "{}",
+    "{}/",
+    "/{}",
+    "/.{}",
+    "/x/..{}",
+    "{}%2f",
+    "{}?x=1",
+    "{}#x",
+    "http://evil.example{}",
+    "{};x",
+    "{}%00",
+    "/%76{}",
+]
 BODY = b'{"model":"gpt-5"}'
 UNSIGNED, SIGNED = "without a key", "with a key"
 
@@ -83,9 +96,7 @@ def provider() -> Iterator[FakeProvider]:
         yield playing
 
 
-def sweep(
-    server: GatewayServer, gate: CountingGate, provider: FakeProvider, operations: list[str], *, step: int = 1
-) -> Report:
+def sweep(server: GatewayServer, gate: CountingGate, provider: FakeProvider, operations: list[str], *, step: int = 1) -> Report:
     tenant, doors, seen, asked = add_tenant(gate), [], len(provider.requests), 0
     for name in ("google", "openrouter"):
         gate.add_provider_key(sealed_key(tenant.org_id, name))
