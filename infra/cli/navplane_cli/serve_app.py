@@ -12,6 +12,7 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    budgets,
     contents,
     data_mode,
     health,
@@ -66,7 +67,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?|budgets)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -174,7 +175,15 @@ def _provider_probe(settings: ServeSettings) -> ProviderProbe:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
-    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    routers = (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        budgets.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    )
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 

@@ -60,6 +60,7 @@ class Permission(StrEnum):
     AUDIT_EXPORT = "audit:export"
     AUDIT_RECENT = "audit:recent"
     AUDIT_KEYS = "audit:keys"
+    BUDGET_LIST = "budget:list"
     LIMIT_LIST = "limit:list"
     LIMIT_CREATE = "limit:create"
     LIMIT_UPDATE = "limit:update"
