@@ -1,7 +1,6 @@
 """What the admin API's tests share."""
 
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from navplane.crypto.api_key import digest
 from navplane.gate.gate import Admission as Admitted
@@ -41,16 +40,16 @@ class Admission:
         assert isinstance(answer, Admitted), answer
         return answer.route, [(each.provider, each.model, each.step) for each in answer.candidates]
 
-    def shares(self, api_key: str) -> dict[UUID, int]:
-        """Of a thousand, by provider key."""
-        answer = self._gate.admit(ask(api_key, self._now), self._now)
-        assert isinstance(answer, Admitted), answer
-        return {each.key.context.provider_key_id: each.weight for each in answer.candidates}
-
     def candidates(self, api_key: str, *, provider: str = "openai") -> tuple[SealedProviderKey, ...]:
         answer = self._gate.admit(ask(api_key, self._now, provider=provider), self._now)
         assert isinstance(answer, Admitted), answer
         return tuple(candidate.key for candidate in answer.candidates)
+
+    def shares(self, api_key: str) -> dict[str, int]:
+        """The weight of each provider key, by its id."""
+        answer = self._gate.admit(ask(api_key, self._now), self._now)
+        assert isinstance(answer, Admitted), answer
+        return {str(candidate.key.context.provider_key_id): candidate.weight for candidate in answer.candidates}
 
 
 def ask(api_key: str, now: datetime, *, model: str = "gpt-5", provider: str | None = "openai") -> Ask:

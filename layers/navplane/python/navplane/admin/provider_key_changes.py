@@ -12,16 +12,7 @@ from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import Body, Name
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
-from navplane.admin.provider_keys import (
-    WEIGHT,
-    ProviderKeyView,
-    Weight,
-    checked_secret,
-    label_taken,
-    place_of,
-    shown,
-    validated,
-)
+from navplane.admin.provider_keys import ProviderKeyView, Weight, checked_secret, label_taken, place_of, shown, validated
 from navplane.admin.sealing import store_sealed
 from navplane.crypto.api_key import hint
 from navplane.crypto.envelope import kek_id_of
@@ -44,7 +35,7 @@ class ProviderKeyChange(Body):
     is_default: bool | None = Field(
         default=None, description="true: calls go to this key of the provider alone, and to no other default before it."
     )
-    weight: Weight | None = Field(default=None, description=WEIGHT)
+    weight: Weight | None = None
 
 
 class ProviderKeyRotation(Body):

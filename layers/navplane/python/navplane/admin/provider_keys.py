@@ -37,8 +37,7 @@ KEY_ALPHABET = frozenset(chr(code) for code in range(0x21, 0x7F))
 SHORTEST_KEY, LONGEST_KEY = 8, 4096
 
 
-Weight = Annotated[int, Field(ge=1, le=1000)]
-WEIGHT = "Its share of the calls, among the keys of its provider."
+Weight = Annotated[int, Field(ge=1, le=1000, description="Its share of the calls where its provider has no default key.")]
 
 
 class NewProviderKey(Body):
@@ -50,7 +49,7 @@ class NewProviderKey(Body):
         description="Needed by providers without one address for all: azure, bedrock, custom. The others refuse it.",
         examples=["https://my-resource.openai.azure.com"],
     )
-    weight: Weight = Field(default=1, description=WEIGHT)
+    weight: Weight = 1
 
 
 class ProviderKeyView(View):
@@ -60,10 +59,8 @@ class ProviderKeyView(View):
     key_hint: str = Field(description="Its last four characters.")
     base_url: str | None
     demo: bool = Field(description="A key of the demo upstream; what it buys costs nothing.")
-    is_default: bool = Field(
-        description="Calls go to the default key of a provider alone; without one, to all of them by weight."
-    )
-    weight: int = Field(description=WEIGHT)
+    is_default: bool = Field(description="Calls go to the default key of a provider alone; without one, to all by weight.")
+    weight: int
     replaces: UUID | None = Field(description="The key whose rotation made this one.")
     created_at: datetime
 

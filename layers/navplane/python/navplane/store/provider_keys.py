@@ -124,8 +124,10 @@ def update(db: Connection, key: ProviderKey) -> None:
             id=key.id,
         )
     db.run(
-        "UPDATE public.provider_keys SET label = :label, is_default = :is_default, weight = :weight"
-        " WHERE org_id = :org_id AND id = :id",
+        """
+        UPDATE public.provider_keys SET label = :label, is_default = :is_default, weight = :weight
+         WHERE org_id = :org_id AND id = :id
+        """,
         org_id=key.org_id,
         id=key.id,
         label=key.label,
