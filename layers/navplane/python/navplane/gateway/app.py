@@ -20,7 +20,7 @@ from navplane.errors import (
     UpstreamRedirected,
 )
 from navplane.gate.gate import Admission, Ask, Caller, Gate, Refusal, RefusalReason
-from navplane.gateway import background, forward, objects, record
+from navplane.gateway import background, batches, forward, objects, record
 from navplane.gateway.admit import ask_of, error_of, refused
 from navplane.gateway.asgi import DEADLINE, RawHeaders, Receive, Scope, Send
 from navplane.gateway.attributes import attributes_of
@@ -41,7 +41,7 @@ from navplane.gateway.units import units_of
 from navplane.gateway.watch import OpenCalls, Watch
 from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
-from navplane.model.usage import Endpoint, Outcome
+from navplane.model.usage import BATCH_CREATIONS, FILES_AND_BATCHES, Endpoint, Outcome
 from navplane.model.usage_event import UsageEvent
 from navplane.queue.request_log import RequestLog
 from navplane.telemetry import logger
@@ -168,13 +168,17 @@ class Gateway:
             return None, None
         check_media_type(call.headers, form=route.takes_form)
         body = await self._receive_body(receive, call.headers)
-        request = await self._understand(call, body)
+        request = await self._understand_batch(call, body) or await self._understand(call, body)
         call.request_bytes, call.stream = len(body), request.stream
-        call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
-        call.background = route.endpoint is Endpoint.RESPONSES and request.says("background")
+        if route.endpoint in FILES_AND_BATCHES:
+            call.background = route.endpoint in BATCH_CREATIONS
+            call.worst = call.plan.worst if call.plan and call.background else call.worst
+        else:
+            call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
+            call.background = route.endpoint is Endpoint.RESPONSES and request.says("background")
+            call.continues = request.text_of("previous_response_id")
         call.units = units_of(route.endpoint, request)
-        call.continues = request.text_of("previous_response_id")
-        self._name(call, request.model)
+        self._name(call, request.model or None)
         return body, request
 
     async def _understand(self, call: Call, body: bytes) -> ModelCall:
@@ -187,6 +191,20 @@ class Gateway:
             return read_form(body, call.headers, named=named) if form else parse(body, named=named)
 
         return read() if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(read)
+
+    async def _understand_batch(self, call: Call, body: bytes) -> ModelCall | None:
+        """The requests of a batch as one; None for what has nothing to do with batches."""
+        assert call.route is not None
+        if call.route.endpoint is Endpoint.FILE_UPLOAD:
+            call.plan = await asyncio.to_thread(batches.read_upload, body, call.headers)
+        elif call.route.endpoint is Endpoint.MESSAGE_BATCHES:
+            call.plan = await asyncio.to_thread(batches.read_message_batch, body)
+        elif call.route.endpoint is Endpoint.BATCHES:
+            call.continues = file_id = batches.read_creation(body)
+            call.plan = await self._in(self._gate_threads, lambda: objects.plan_of(self._gate, call, file_id))
+        else:
+            return None
+        return batches.as_call(call.plan)
 
     def _name(self, call: Call, model: str | None) -> None:
         """The model that is asked for, if any, and so the provider."""
@@ -240,19 +258,38 @@ class Gateway:
             raise
         call.uncertain, call.caller = False, answer.caller
         if isinstance(answer, Refusal):
+            if call.plan is not None and answer.caller is not None:
+                # Why it is refused may be read off the file: nobody else's business.
+                objects.require_own(self._gate, call)
             return answer, None
         call.admitted, call.provider = asked_at, PROVIDERS[answer.candidates[0].provider]
         objects.require_own(self._gate, call)
         return answer, forward.open_at_hand(answer, call, self._keys)
 
     async def _bind(self, call: Call, object_id: str) -> None:
-        event = self._event_to_complete(call) if call.background else None
-        await self._in(self._gate_threads, lambda: objects.bind(self._gate, call, object_id, record.now(), pending_event=event))
+        note = self._note(call)
+
+        def bind_all() -> None:
+            for made, counts in objects.made_by(call, object_id):
+                objects.bind(self._gate, call, made, record.now(), pending_event=note if counts else None)
+
+        await self._in(self._gate_threads, bind_all)
+
+    def _note(self, call: Call) -> str | None:
+        """What is kept with an object that this call made: of an input file its plan, of what is paid for later the event to
+        complete, and of a batch's output the batch's own."""
+        assert call.route is not None
+        if call.background:
+            return self._event_to_complete(call)
+        if call.plan is not None:
+            return call.plan.to_json()
+        return call.owner.pending_event if call.owner and call.route.endpoint in objects.BATCHES_SHOWN else None
 
     def _event_to_complete(self, call: Call) -> str | None:
         """Never raises: an answer that was paid for goes out."""
         try:
-            return background.event_to_complete(record.usage_event(call, self._key_finder))
+            largest = call.plan.largest if call.plan else None
+            return background.event_to_complete(record.usage_event(call, self._key_finder), largest_input=largest)
         except Exception as exc:
             record.log_bug(call, exc)
             return None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from navplane.gate.gate import Caller, Owner
 from navplane.gateway.asgi import RawHeaders
+from navplane.gateway.batches import BatchPlan
 from navplane.gateway.content import Capture
 from navplane.gateway.meter import Meter
 from navplane.gateway.route import Route
@@ -25,9 +26,10 @@ class Call:
     `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
     `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
     may bill them. `attributes`: what routes may look at (gate.Ask). `upstream_model`: what the provider is called with.
-    `units`: what is asked for that is not counted in tokens. `continues`: the response that the body builds on. `owner`: of the
-    objects that the call names. `background`: the response that is made is not waited for. `bound`: what was made is bound.
-    `content`: what is kept of the bodies, where the workspace wants that. `outcome` stays None until the call has ended.
+    `units`: what is asked for that is not counted in tokens. `continues`: the object that the body builds on (a response, a
+    batch's input). `owner`: of the objects that the call names. `background`: what is made is not waited for. `bound`: what
+    was made is bound. `plan`: what the requests of a batch add up to. `content`: what is kept of the bodies, where the
+    workspace wants that. `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -44,6 +46,7 @@ class Call:
     attributes: Mapping[str, str] = field(default_factory=dict)
     request_bytes: int = 0
     worst: Worst = field(default_factory=lambda: Worst(input_tokens=0, output_tokens=0))
+    plan: BatchPlan | None = None
     content: Capture | None = None
     units: Usage = field(default_factory=Usage)
     uncertain: bool = False

@@ -42,10 +42,14 @@ class Rates:
     request: Decimal
     tiers: "tuple[tuple[int, Rates], ...]" = ()
 
-    def cost(self, usage: Usage) -> Decimal | None:
-        """None where a part of the usage has no price, or contradicts another part."""
+    def cost(self, usage: Usage, *, largest_input: int | None = None) -> Decimal | None:
+        """None where a part of the usage has no price, or contradicts another part. `largest_input`: the usage is the sum of
+        many requests, none of which read more than this; in a sum nothing tells which of them are beyond a tier."""
         if not is_consistent(usage):
             return None
+        if largest_input is not None:
+            is_flat = self.request == 0 and all(largest_input <= start for start, _ in self.tiers)
+            return self._cost(usage) if is_flat else None
         for start, rates in self.tiers:
             if usage.input_tokens > start:
                 return rates._cost(usage)
