@@ -186,7 +186,7 @@ TARGETS: dict[str, Expected] = {
     "/v1/uploads": UNKNOWN,
     "/v1/files/": UNKNOWN,
     "/v1/batches/batch_1/": UNKNOWN,
-    "/v1/messages/batches/msgbatch_1/content": UNKNOWN,
+    "/v1/batches/batch_1/results": UNKNOWN,
     "/v1/KEY": UNKNOWN,
 }
 

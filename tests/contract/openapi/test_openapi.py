@@ -23,12 +23,15 @@ from navplane.admin import (
     policies,
     price_overrides,
     provider_key_changes,
+    provider_key_tests,
     provider_keys,
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.app import bare
@@ -46,7 +49,14 @@ OPERATIONS = {
 PUBLIC = {"GET /health", "GET /ready", "GET /providers", "GET /admin/openapi.json"}
 WITH_AN_API_KEY = {"GET /v1/receipts/{request_id}"}
 SERVED_BY = {
-    "AdminTenancyFunction": (organizations.router, api_keys.router, data_mode.router, contents.router, openapi.router),
+    "AdminTenancyFunction": (
+        organizations.router,
+        api_keys.router,
+        shredding.router,
+        openapi.router,
+        data_mode.router,
+        contents.router,
+    ),
     "AdminPoliciesFunction": (
         provider_settings.router,
         policies.router,
@@ -58,8 +68,15 @@ SERVED_BY = {
         model_prices.router,
         providers.router,
     ),
-    "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, health.router),
-    "AdminAnalyticsFunction": (requests.router, usage.router, platform_usage.router, audit.router, receipts.router),
+    "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, provider_key_tests.router, health.router),
+    "AdminAnalyticsFunction": (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    ),
 }
 
 
@@ -80,6 +97,8 @@ def test_the_api_is_what_was_agreed() -> None:
         "DELETE /admin/orgs/{org_id}",
         "PUT /admin/orgs/{org_id}/enabled",
         "POST /admin/orgs/{org_id}/rotate-key",
+        "POST /admin/orgs/{org_id}/shred",
+        "GET /admin/orgs/{org_id}/shredding-certificate",
         "GET /admin/orgs/{org_id}/api-keys",
         "POST /admin/orgs/{org_id}/api-keys",
         "GET /admin/orgs/{org_id}/api-keys/{key_id}",
@@ -91,6 +110,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
         "PUT /admin/orgs/{org_id}/provider-keys/{key_id}",
         "POST /admin/orgs/{org_id}/provider-keys/{key_id}/rotate",
+        "POST /admin/orgs/{org_id}/provider-keys/{key_id}/test",
         "GET /admin/orgs/{org_id}/provider-settings",
         "PUT /admin/orgs/{org_id}/provider-settings",
         "GET /admin/orgs/{org_id}/policies",
@@ -122,6 +142,7 @@ def test_the_api_is_what_was_agreed() -> None:
         "PUT /admin/orgs/{org_id}/price-overrides/{override_id}",
         "DELETE /admin/orgs/{org_id}/price-overrides/{override_id}",
         "GET /admin/orgs/{org_id}/requests",
+        "GET /admin/orgs/{org_id}/requests/{request_id}",
         "GET /admin/orgs/{org_id}/usage/summary",
         "GET /admin/orgs/{org_id}/usage/breakdown",
         "GET /admin/orgs/{org_id}/usage/timeseries",

@@ -43,6 +43,7 @@ TABLES = [
     Table(name="request_logs", touched="status", admin="S", reader="S"),
     Table(name="audit_events", touched="action", admin="S", reader="S"),
     Table(name="audit_chains", touched="sequence", admin="", reader=""),
+    Table(name="shredding_certificates", touched="statement", admin="S", reader="S"),
     Table(name="audit_heads", touched="sequence", admin="S", reader="S"),
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
     Table(name="price_overrides", touched="effective_to", admin="SIUD", reader="S"),
@@ -97,6 +98,7 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         },
         "audit_events": {"id": fresh, "org_id": org_id, "actor": "a", "action": "b", "resource": "c", "occurred_at": NOW},
         "audit_chains": {"org_id": org_id, "sequence": 0, "hash": bytes(32)},
+        "shredding_certificates": {"org_id": org_id, "id": fresh, "statement": "{}", "created_at": NOW},
         "audit_heads": {
             "org_id": org_id, "sequence": 1, "hash": bytes(32), "signed_at": NOW, "key_id": ids["audit_key"],
             "signature": bytes(64),

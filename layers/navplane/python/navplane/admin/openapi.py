@@ -26,12 +26,15 @@ from navplane.admin import (
     price_overrides,
     problem,
     provider_key_changes,
+    provider_key_tests,
     provider_keys,
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.access import Require
@@ -74,9 +77,11 @@ async def openapi_document() -> Response:
 
 ROUTERS = (
     organizations.router,
+    shredding.router,
     api_keys.router,
     provider_keys.router,
     provider_key_changes.router,
+    provider_key_tests.router,
     provider_settings.router,
     policies.router,
     routes.router,
@@ -88,6 +93,7 @@ ROUTERS = (
     data_mode.router,
     contents.router,
     requests.router,
+    request_detail.router,
     usage.router,
     platform_usage.router,
     audit.router,

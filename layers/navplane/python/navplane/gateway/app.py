@@ -28,6 +28,7 @@ from navplane.gateway.authenticate import presented_key
 from navplane.gateway.body import ModelCall, parse
 from navplane.gateway.bounds import worst_of
 from navplane.gateway.call import Call
+from navplane.gateway.closing import Closing
 from navplane.gateway.content import Capture, DataModes, is_keepable
 from navplane.gateway.headers import KeyFinder
 from navplane.gateway.health import Readiness, answer_health
@@ -72,7 +73,10 @@ class Gateway:
         key_prefixes: Sequence[str],
         max_body_bytes: int,
         limits: Limits = DEFAULT_LIMITS,
+        closing: Closing | None = None,
     ) -> None:
+        """`closing`, where there is one, takes the place of settling and publishing apart."""
+        self._closing = closing
         self._gate, self._keys, self._upstream, self._request_log = gate, CachingKek(keys), upstream, request_log
         self._region, self._limits = region, limits
         self._max_body_bytes = max_body_bytes
@@ -369,10 +373,23 @@ class Gateway:
             self._request_log.publish_content(kept)
 
     def _close(self, call: Call, event: UsageEvent) -> None:
-        if call.admitted is not None:
-            self._settle(event)
-        self._request_log.publish(event)
+        if call.admitted is None or not self._close_at_once(event):
+            if call.admitted is not None:
+                self._settle(event)
+            self._request_log.publish(event)
         record.log_line(call, event)
+
+    def _close_at_once(self, event: UsageEvent) -> bool:
+        if self._closing is None:
+            return False
+        charge = record.charge(event)
+        try:
+            self._closing.settle_and_send(event, tokens=charge.tokens, nano_usd=charge.nano_usd, now=record.now())
+        except Exception as exc:
+            # Whatever it is: apart, each has its own way of being made up for.
+            logger.warning("closing.failed", extra={"request_id": str(event.request_id), "error": type(exc).__name__})
+            return False
+        return True
 
     def _settle(self, event: UsageEvent) -> None:
         try:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from navplane.model.provider_key import ProviderKey
+from navplane.model.provider_key import ProviderKey, SealedProviderKey, SealingContext
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 
@@ -53,6 +53,32 @@ def is_taken(db: Connection, *, org_id: UUID, provider: str, label: str) -> bool
         label=label,
     )
     return bool(rows)
+
+
+def is_there(db: Connection, *, org_id: UUID, provider_key_id: UUID) -> bool:
+    rows = db.run(
+        "SELECT 1 FROM public.provider_keys WHERE org_id = :org_id AND id = :id AND deleted_at IS NULL",
+        org_id=org_id,
+        id=provider_key_id,
+    )
+    return bool(rows)
+
+
+def sealed(db: Connection, *, org_id: UUID, provider_key_id: UUID) -> SealedProviderKey | None:
+    """What a key is sealed as and where it belongs. For the role that may open it; no other can read it."""
+    rows = db.run(
+        """
+        SELECT provider, region, base_url, demo, sealed FROM public.provider_keys
+         WHERE org_id = :org_id AND id = :id AND deleted_at IS NULL AND length(sealed) > 0
+        """,
+        org_id=org_id,
+        id=provider_key_id,
+    )
+    if not rows:
+        return None
+    provider, region, base_url, demo, value = rows[0]
+    context = SealingContext(org_id=org_id, provider_key_id=provider_key_id, provider=provider, region=region)
+    return SealedProviderKey(context=context, base_url=base_url, demo=demo, sealed=bytes(value))
 
 
 def page(db: Connection, *, org_id: UUID, limit: int, after: Position | None) -> list[ProviderKey]:
