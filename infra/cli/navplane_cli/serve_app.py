@@ -12,8 +12,10 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    budgets,
     contents,
     data_mode,
+    exports,
     health,
     ledger_jobs,
     limits,
@@ -43,7 +45,8 @@ from navplane.config import AdminSettings, ProbeSettings
 from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
+from navplane.gateway.app import Gateway
+from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
 from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
 from navplane.ingest.reap import Reaper
@@ -65,7 +68,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?|budgets)"
+    r"|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -173,7 +177,16 @@ def _provider_probe(settings: ServeSettings) -> ProviderProbe:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
-    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    routers = (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        exports.router,
+        budgets.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    )
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 

@@ -60,6 +60,12 @@ def require_own(gate: Gate, call: Call) -> None:
         call.owner = owner
 
 
+def bind_all(gate: Gate, call: Call, object_id: str, now: datetime, *, note: str | None) -> None:
+    """Never raises, as `bind`. The note goes with what usage can be read off."""
+    for made, counts in made_by(call, object_id):
+        bind(gate, call, made, now, pending_event=note if counts else None)
+
+
 def bind(gate: Gate, call: Call, object_id: str, now: datetime, *, pending_event: str | None = None) -> None:
     """Never raises: an answer that was paid for goes out, and an object that could not be bound can't be asked for again."""
     assert call.provider is not None
