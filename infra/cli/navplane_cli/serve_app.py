@@ -12,8 +12,10 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    budgets,
     contents,
     data_mode,
+    exports,
     health,
     ledger_jobs,
     limits,
@@ -51,7 +53,7 @@ from navplane.ingest.reap import Reaper
 from navplane.queue.message import DeadLetters, MessageSource
 from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
 from navplane.queue.request_log import QueueAge, RequestLog
-from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge, SqsRequestLog
+from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge
 from navplane.store.database import Database
 from navplane.upstream.client import UpstreamClient
 
@@ -66,7 +68,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?|budgets)"
+    r"|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -174,13 +177,22 @@ def _provider_probe(settings: ServeSettings) -> ProviderProbe:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
-    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    routers = (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        exports.router,
+        budgets.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    )
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:
     if settings.queue is not None:
-        return SqsRequestLog(queue_url=settings.queue.queue_url)
+        return wiring.chained_request_log(settings.queue.queue_url, settings.roles.of("navplane_gate"))
     # A pool of its own: an event that waits to be stored holds up no admission.
     return PostgresRequestLog(wiring.database(settings.roles.of("navplane_gate"), size=LOG_THREADS))
 

@@ -60,6 +60,7 @@ class Permission(StrEnum):
     AUDIT_EXPORT = "audit:export"
     AUDIT_RECENT = "audit:recent"
     AUDIT_KEYS = "audit:keys"
+    BUDGET_LIST = "budget:list"
     LIMIT_LIST = "limit:list"
     LIMIT_CREATE = "limit:create"
     LIMIT_UPDATE = "limit:update"
@@ -77,6 +78,7 @@ class Permission(StrEnum):
     DATA_MODE_READ = "data_mode:read"
     DATA_MODE_UPDATE = "data_mode:update"
     USAGE_READ = "usage:read"
+    EXPORT_READ = "export:read"
     PLATFORM_USAGE_READ = "platform_usage:read"
 
 
