@@ -38,8 +38,8 @@ def test_an_admission_that_has_to_wait_is_given_up_before_what_it_waits_for_ends
 
 
 def test_whoever_gave_up_on_a_gate_that_was_asked_has_a_row_for_what_it_reserves_later(databases: TestDatabase) -> None:
-    """The real gate behind the real gateway, held up by a lock. Who was given up before the gate was asked leaves nothing at all;
-    of the others the gate reserves once the lock is gone, and each reservation has the row that closes it."""
+    """The real gate behind the real gateway, held up by a lock. Who was given up before the gate was asked leaves nothing at
+    all; of the others the gate reserves once the lock is gone, and each reservation has the row that closes it."""
     seed, key = PostgresSeed(databases.as_role("navplane_admin")), new_api_key("np_")
     org_id = seed.organization()
     seed.key(org_id, digest=digest(key))
