@@ -45,7 +45,7 @@ class Rates:
 
     def cost(self, usage: Usage) -> Decimal | None:
         """None where a part of the usage has no price, or contradicts another part."""
-        if not is_consistent(usage):
+        if not (usage.is_in_tokens and is_consistent(usage)):
             return None
         rates = self._at(usage)
         total = rates.request
@@ -91,7 +91,7 @@ def plain_output(usage: Usage) -> int:
 
 def is_consistent(usage: Usage) -> bool:
     """Whether the parts fit into their sums, and all of it is in tokens: nobody here knows a price for anything else."""
-    return usage.is_in_tokens and plain_input(usage) >= 0 and plain_output(usage) >= 0
+    return plain_input(usage) >= 0 and plain_output(usage) >= 0
 
 
 def find(event: UsageEvent | PricedCall) -> Rates | None:
