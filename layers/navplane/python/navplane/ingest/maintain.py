@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from navplane.ingest import price_list
+from navplane.ingest import alerts, price_list
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
@@ -37,6 +37,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
     with database.transaction() as db:
         contents = request_contents.forget(db, now=now)
     differing = check_a_day(database, now=now)
+    told = alerts.watch(database, now=now)
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
         answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
@@ -49,6 +50,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
         "windows_forgotten": windows,
         "contents_forgotten": contents,
         "sums_differing": differing,
+        "alerts_told": told,
         "months_dropped": dropped,
         "answers_forgotten": answers,
         "job_steps": steps,
