@@ -16,6 +16,7 @@ from navplane.admin import (
     budgets,
     contents,
     data_mode,
+    exports,
     health,
     ledger_jobs,
     limits,
@@ -46,14 +47,15 @@ from navplane.config import AdminSettings, ProbeSettings
 from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
+from navplane.gateway.app import Gateway
+from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
 from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
 from navplane.ingest.reap import Reaper
 from navplane.queue.message import DeadLetters, MessageSource
 from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
 from navplane.queue.request_log import QueueAge, RequestLog
-from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge, SqsRequestLog
+from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge
 from navplane.store.database import Database
 from navplane.upstream.client import UpstreamClient
 
@@ -68,7 +70,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?|budgets)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?|budgets)"
+    r"|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -182,6 +185,7 @@ def _analytics(settings: ServeSettings) -> App:
         requests.router,
         request_detail.router,
         usage.router,
+        exports.router,
         budgets.router,
         platform_usage.router,
         audit.router,
@@ -192,7 +196,7 @@ def _analytics(settings: ServeSettings) -> App:
 
 def _request_log(settings: ServeSettings) -> RequestLog:
     if settings.queue is not None:
-        return SqsRequestLog(queue_url=settings.queue.queue_url)
+        return wiring.chained_request_log(settings.queue.queue_url, settings.roles.of("navplane_gate"))
     # A pool of its own: an event that waits to be stored holds up no admission.
     return PostgresRequestLog(wiring.database(settings.roles.of("navplane_gate"), size=LOG_THREADS))
 

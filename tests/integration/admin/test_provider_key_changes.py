@@ -65,6 +65,14 @@ def test_a_label_can_be_changed_to_one_that_is_free(api: TestClient, path: str, 
     assert sorted(opened()) == [FIRST, SECOND]
 
 
+def test_a_change_of_what_has_changed_meanwhile_is_refused(api: TestClient, path: str, key: dict[str, Any]) -> None:
+    read = api.get(f"{path}/{key['id']}")
+    assert read.json() == key
+    version = {"if-match": read.headers["etag"]}
+    assert api.put(f"{path}/{key['id']}", json={"label": "one"}, headers=version).status_code == 200
+    assert api.put(f"{path}/{key['id']}", json={"label": "two"}, headers=version).status_code == 412
+
+
 def test_calls_go_to_the_default_key_alone_until_there_is_none(
     api: TestClient, path: str, key: dict[str, Any], opened: Opened
 ) -> None:
@@ -82,6 +90,18 @@ def test_calls_go_to_the_default_key_alone_until_there_is_none(
     api.put(f"{path}/{key['id']}", json={"is_default": True})
     api.put(f"{path}/{key['id']}", json={"is_default": False})
     assert len(opened()) == 2
+
+
+def test_calls_are_shared_out_by_weight_which_a_rotation_keeps(
+    api: TestClient, path: str, key: dict[str, Any], organization: dict[str, str], admission: Admission
+) -> None:
+    other = store(api, path, "other", SECOND, weight=3)
+    assert (key["weight"], other["weight"]) == (1, 3)
+    assert api.put(f"{path}/{key['id']}", json={"weight": 7}).json()["weight"] == 7
+    new = api.post(f"{path}/{key['id']}/rotate", json={"api_key": FIRST}).json()
+    assert new["weight"] == 7
+    assert admission.shares(organization["api_key"]) == {new["id"]: 700, other["id"]: 300}
+    assert api.put(f"{path}/{new['id']}", json={"weight": 0}).status_code == 422
 
 
 def test_one_providers_default_is_no_matter_of_anothers(

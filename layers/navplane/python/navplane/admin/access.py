@@ -84,6 +84,7 @@ class Permission(StrEnum):
     DATA_MODE_READ = "data_mode:read"
     DATA_MODE_UPDATE = "data_mode:update"
     USAGE_READ = "usage:read"
+    EXPORT_READ = "export:read"
     PLATFORM_USAGE_READ = "platform_usage:read"
 
 

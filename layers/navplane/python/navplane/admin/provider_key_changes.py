@@ -12,7 +12,7 @@ from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import Body, Name
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
-from navplane.admin.provider_keys import ProviderKeyView, checked_secret, label_taken, place_of, shown, validated
+from navplane.admin.provider_keys import ProviderKeyView, Weight, checked_secret, label_taken, place_of, shown, validated
 from navplane.admin.sealing import store_sealed
 from navplane.crypto.api_key import hint
 from navplane.crypto.envelope import kek_id_of
@@ -35,32 +35,47 @@ class ProviderKeyChange(Body):
     is_default: bool | None = Field(
         default=None, description="true: calls go to this key of the provider alone, and to no other default before it."
     )
+    weight: Weight | None = None
 
 
 class ProviderKeyRotation(Body):
     api_key: SecretStr = Field(description="The provider's new key. It is never shown again.", examples=["sk-..."])
 
 
+@router.get(
+    "/admin/orgs/{org_id}/provider-keys/{key_id}",
+    summary="Read what may be shown of a provider key",
+    responses=responses(404),
+    dependencies=[require(Permission.PROVIDER_KEY_LIST)],
+)
+def read_provider_key(org_id: UUID, key_id: UUID, plane: ThePlane) -> ProviderKeyView:
+    with plane.database.transaction(org_id=org_id) as db:
+        change.found(db, org_id=org_id)
+        return ProviderKeyView.model_validate(_found(db, org_id=org_id, key_id=key_id))
+
+
 @router.put(
     "/admin/orgs/{org_id}/provider-keys/{key_id}",
-    summary="Change a provider key's label, or make it the default one",
+    summary="Change a provider key's label or weight, or make it the default one",
     responses=responses(400, 404, 409, 413, 422),
 )
 def update_provider_key(
     org_id: UUID,
     key_id: UUID,
     body: ProviderKeyChange,
-    call: Annotated[Call, require(Permission.PROVIDER_KEY_UPDATE)],
+    call: Annotated[Call, require(Permission.PROVIDER_KEY_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ProviderKeyView:
     """In force for the next call. What is sealed stays as it is: another secret comes by rotation."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _found(db, org_id=org_id, key_id=key_id)
+        change.expected(call, ProviderKeyView.model_validate(before))
         after = replace(
             before,
             label=body.label or before.label,
             is_default=before.is_default if body.is_default is None else body.is_default,
+            weight=body.weight or before.weight,
         )
         if after.label != before.label and provider_keys.is_taken(
             db, org_id=org_id, provider=after.provider, label=after.label
@@ -120,7 +135,7 @@ def _take_over(database: Database, call: Call, *, old: ProviderKey, key: Provide
         current = provider_keys.delete(db, org_id=key.org_id, provider_key_id=old.id, now=call.now)
         if current is None:
             raise NotFound("There is no such provider key any more.")
-        successor = replace(key, label=current.label, is_default=current.is_default)
+        successor = replace(key, label=current.label, is_default=current.is_default, weight=current.weight)
         stored = provider_keys.insert(db, successor, region=region.value, sealed=sealed, kek_id=kek_id_of(sealed))
         assert stored, "its label has just become free"
         _record(db, call, before=current, after=successor)
