@@ -106,7 +106,9 @@ def document() -> dict[str, Any]:
     _drop_validation_errors(described["paths"], schemas)
     for route, gate in guarded(app):
         for method in route.methods or ():
-            _describe_conduct(described["paths"][route.path][method.lower()], method, versioned=gate.versioned)
+            operation = described["paths"][route.path][method.lower()]
+            operation["x-navplane-permission"] = gate.permission.value
+            _describe_conduct(operation, method, versioned=gate.versioned)
     described_problem = problem.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(described_problem.pop("$defs"), Problem=described_problem)
     return described
