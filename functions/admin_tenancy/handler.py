@@ -2,14 +2,14 @@
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import api_keys, openapi, organizations
+from navplane.admin import api_keys, contents, data_mode, openapi, organizations, shredding
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
 settings = AdminSettings.from_env()
 app = create(
     title="NavPlane: tenancy",
-    routers=(organizations.router, api_keys.router, openapi.router),
+    routers=(organizations.router, api_keys.router, shredding.router, openapi.router, data_mode.router, contents.router),
     plane=wiring.admin_plane(settings, records_users=True),
 )
 handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)

@@ -1,5 +1,5 @@
-"""audit_sign: every minute, signs where the audit's chains end. Its KEK rights are for its own key alone; Postgres as
-navplane_signer."""
+"""audit_sign: every minute, signs where the audit's chains end, and certificates. Its KEK rights are for its own key alone;
+Postgres as navplane_signer."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,5 +13,6 @@ signer = AuditSigner(database=wiring.database(settings.database, size=1), kek=wi
 
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:
-    """Answers how many heads were signed; fails, and so alarms, when entries are not as they were written."""
-    return {"heads_signed": signer.sign(datetime.now(UTC))}
+    """Answers how much was signed; fails, and so alarms, when entries are not as they were written."""
+    now = datetime.now(UTC)
+    return {"certificates_signed": signer.certify(now), "heads_signed": signer.sign(now)}

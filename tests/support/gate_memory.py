@@ -26,7 +26,7 @@ from navplane.model.limit import (
 from navplane.model.policy import Policy, allows_files, forbidden
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.route import Destination, Question, Route, Target, resolve
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
 # Whose limit (in which organization, None for the platform's), of which kind, in which window.
 Counter = tuple[UUID | None, UUID, LimitKind, str]
@@ -98,6 +98,7 @@ class MemoryGate:
         self._keys: dict[bytes, KeyItem] = {}
         self._reservations: dict[RequestId, Reservation] = {}
         self._owners: dict[tuple[str, str], Owner] = {}
+        self._full_workspaces: set[UUID] = set()
         self._limits: list[tuple[UUID | None, Limit]] = []
         self._used: dict[Counter, int] = {}
         self._prices: dict[tuple[str, str], ModelPrice] = {}
@@ -250,6 +251,14 @@ class MemoryGate:
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         with self._lock:
             return self._owners.get((provider, object_id))
+
+    def keeps_content(self, caller: Caller) -> bool:
+        with self._lock:
+            return caller.workspace_id in self._full_workspaces
+
+    def set_data_mode(self, workspace_id: UUID, data_mode: DataMode) -> None:
+        with self._lock:
+            (self._full_workspaces.add if data_mode is DataMode.FULL else self._full_workspaces.discard)(workspace_id)
 
     def ready(self) -> None:
         return None

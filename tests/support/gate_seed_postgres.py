@@ -12,7 +12,7 @@ from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import Policy, PolicyScope
 from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.route import Route
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 from navplane.model.usage import Endpoint
 from navplane.store import policies, routes
 from navplane.store.database import Connection, Database
@@ -97,6 +97,13 @@ class PostgresSeed:
     def remove_route(self, org_id: UUID, route_id: UUID) -> None:
         with self._admin.transaction(org_id=org_id) as db:
             routes.delete(db, org_id=org_id, route_id=route_id)
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        self._run(
+            caller.org_id,
+            "UPDATE public.workspaces SET data_mode = :mode WHERE org_id = :org_id AND id = :id",
+            mode=data_mode.value, id=caller.workspace_id,
+        )  # fmt: skip
 
     def revoke(self, key_id: UUID) -> None:
         self._run(
@@ -197,6 +204,9 @@ class PostgresGateOfBothPlanes:
 
     def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
         self._proxys.bind_object(provider, object_id, owner, now)
+
+    def keeps_content(self, caller: Caller) -> bool:
+        return self._proxys.keeps_content(caller)
 
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         return self._proxys.owner_of(provider, object_id)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 
+from navplane.model.kept_content import KeptContent
 from navplane.model.usage_event import UsageEvent
 from navplane.queue.message import DeadLetter, Message
 
@@ -56,6 +57,9 @@ class MemoryQueue:
 
     def publish(self, event: UsageEvent) -> None:
         self.send(event.to_json())
+
+    def publish_content(self, content: KeptContent) -> None:
+        self.send(content.to_json())
 
     def send(self, body: str) -> str:
         with self._lock:

@@ -4,6 +4,7 @@ import threading
 from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
+from navplane.model.kept_content import KeptContent
 from navplane.model.usage_event import UsageEvent
 
 
@@ -13,6 +14,7 @@ class MemoryRequestLog:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._events: list[UsageEvent] = []
+        self.contents: list[KeptContent] = []
         self.available = True
 
     @property
@@ -23,6 +25,11 @@ class MemoryRequestLog:
     def publish(self, event: UsageEvent) -> None:
         with self._changed:
             self._events.append(event)
+            self._changed.notify_all()
+
+    def publish_content(self, content: KeptContent) -> None:
+        with self._changed:
+            self.contents.append(content)
             self._changed.notify_all()
 
     def ready(self) -> None:
@@ -42,3 +49,9 @@ class MemoryRequestLog:
             arrived = self._changed.wait_for(lambda: len(found()) >= count, timeout=seconds)
             assert arrived, f"{len(found())} of {count} usage events were published"
             return found()[:count]
+
+    def wait_for_contents(self, count: int, *, seconds: float = 10.0) -> list[KeptContent]:
+        with self._changed:
+            arrived = self._changed.wait_for(lambda: len(self.contents) >= count, timeout=seconds)
+            assert arrived, f"{len(self.contents)} of {count} contents were published"
+            return list(self.contents)

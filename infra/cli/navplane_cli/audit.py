@@ -9,6 +9,8 @@ from uuid import UUID
 
 import typer
 from navplane.crypto.audit_verify import ChainBroken, Verified, verify_exports
+from navplane.crypto.certificate import verify_certificate
+from navplane.crypto.signing import SignatureInvalid
 
 app = typer.Typer(help="The audit and its proof.", no_args_is_help=True, add_completion=False)
 
@@ -38,6 +40,24 @@ def verify(
         _report({"verified": False, "entry": exc.sequence or None, "reason": exc.reason}, f"Not verified: {exc}", as_json)
         raise typer.Exit(1) from exc
     _report(_shown(found), _told(found), as_json)
+
+
+@app.command()
+def certificate(
+    file: Annotated[Path, typer.Argument(help="What GET …/shredding-certificate answered.", exists=True)],
+    keys: Annotated[Path, typer.Option("--keys", help="What GET /admin/audit/keys answered.", exists=True)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Check a certificate of shredding offline; exit with 1 if it was not signed by one of the keys."""
+    try:
+        said = verify_certificate(_document(file), public_keys=_public_keys(_document(keys)))
+    except (ChainBroken, SignatureInvalid) as exc:
+        reason = str(exc) or "the signature is not valid."
+        _report({"verified": False, "reason": reason}, f"Not verified: {reason}", as_json)
+        raise typer.Exit(1) from exc
+    destroyed = len(said["values_destroyed"])
+    told = f"Verified: {destroyed} sealed values of {said['organization']} were destroyed at {said['destroyed_at']}."
+    _report({"verified": True, **said}, told, as_json)
 
 
 def _document(file: Path) -> dict[str, Any]:

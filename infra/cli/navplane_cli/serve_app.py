@@ -12,6 +12,8 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    contents,
+    data_mode,
     health,
     ledger_jobs,
     limits,
@@ -22,18 +24,23 @@ from navplane.admin import (
     platform_usage,
     policies,
     price_overrides,
+    provider_key_changes,
+    provider_key_tests,
     provider_keys,
     provider_settings,
     providers,
     receipts,
+    request_detail,
     requests,
     routes,
+    shredding,
     usage,
 )
 from navplane.admin.app import create
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
-from navplane.config import AdminSettings
+from navplane.config import AdminSettings, ProbeSettings
+from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
@@ -58,7 +65,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+", re.DOTALL
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    re.DOTALL,
 )
 
 
@@ -134,7 +142,10 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
     routers = (
         organizations.router,
+        shredding.router,
         api_keys.router,
+        data_mode.router,
+        contents.router,
         provider_settings.router,
         policies.router,
         routes.router,
@@ -145,15 +156,23 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         model_prices.router,
         providers.router,
         provider_keys.router,
+        provider_key_changes.router,
+        provider_key_tests.router,
         health.router,
         openapi.router,
     )
-    return create(title=openapi.TITLE, routers=routers, plane=replace(plane, key_desk=desk, readiness=Readiness(probes)))
+    whole = replace(plane, key_desk=desk, probe=_provider_probe(settings), readiness=Readiness(probes))
+    return create(title=openapi.TITLE, routers=routers, plane=whole)
+
+
+def _provider_probe(settings: ServeSettings) -> ProviderProbe:
+    database = settings.roles.of("navplane_probe")
+    return wiring.provider_probe(ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream))
 
 
 def _analytics(settings: ServeSettings) -> App:
-    plane = _plane(settings, "navplane_reader", records_users=False)
-    routers = (requests.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
+    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 
@@ -165,7 +184,7 @@ def _request_log(settings: ServeSettings) -> RequestLog:
 
 
 def _jobs(settings: ServeSettings) -> Jobs:
-    stop = threading.Event()
+    stop, signer = threading.Event(), _audit_signer(settings)
     writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
     source, dead_letters, age = _queue(settings, writer, stop)
     gate = PostgresGate(writer)
@@ -176,7 +195,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": _audit_signer(settings).sign},
+        every_minute={"audit_sign": signer.sign, "certify": signer.certify},
     )
 
 

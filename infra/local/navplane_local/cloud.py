@@ -23,6 +23,7 @@ from navplane_local.environment import LogSink
 from navplane_local.gateways import App, FunctionUrl, HttpApi, LocalEdge, RestGateway
 from navplane_local.harness import Harness
 from navplane_local.issuer import Issuer
+from navplane_local.lambda_api import LambdaApi
 from navplane_local.listener import Listener, bind
 from navplane_local.local_values import ADMIN_SUBJECT, AUDIENCE, LocalValues
 from navplane_local.self_test import prove
@@ -146,11 +147,14 @@ class LocalCloud:
             raise StateDamaged(self.state.issuer_key) from exc
 
     def _build(self) -> None:
+        self._lambda_socket = bind()
+        self._stops.callback(self._lambda_socket.close)
         values = LocalValues(
             database=self.database.variables(),
             aws=self.aws.variables(),
             issuer_url=self.issuer.url,
             demo_upstream_url=self.demo_upstream_url,
+            lambda_url=f"http://127.0.0.1:{self._lambda_socket.getsockname()[1]}",
             kek_provider=self._options.kek_provider,
             api_key_prefixes=self._options.api_key_prefixes,
             admin_calls_per_minute=self._options.admin_calls_per_minute,
@@ -189,6 +193,7 @@ class LocalCloud:
         admin = HttpApi([route for route in routes if route.api == "AdminApi"], invoke)
         proxy = FunctionUrl("ProxyFunction", invoke, streams=True)
         seconds = self._options.grace_seconds
+        await self._listen(LambdaApi(self.harness.invoke, self.stack.functions), self._lambda_socket, grace_seconds=seconds)
         await self._listen(LocalEdge(admin=admin, proxy=proxy), self._options.edge, grace_seconds=seconds)
         rest = self.stack.rest_apis["GatewayApi"]
         gateway = RestGateway(rest, [route for route in routes if route.api == "GatewayApi"], invoke)

@@ -7,18 +7,20 @@ from navplane_local.stack import Function
 
 ADMIN_SUBJECT = "local|admin"
 AUDIENCE = "navplane"
-# These two speak to providers, so only they are told where providers are.
-SPEAKS_TO_PROVIDERS = ("ProxyFunction", "AdminProviderKeysFunction")
+# These speak to providers, so only they are told where providers are.
+SPEAKS_TO_PROVIDERS = ("ProxyFunction", "AdminProviderKeysFunction", "ProviderProbeFunction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalValues:
-    """`database` and `aws` are variables; `overrides` maps a provider's name to a loopback URL."""
+    """`database` and `aws` are variables; `overrides` maps a provider's name to a loopback URL; `lambda_url` is where functions
+    invoke each other."""
 
     database: Mapping[str, str]
     aws: Mapping[str, str]
     issuer_url: str
     demo_upstream_url: str
+    lambda_url: str
     kek_provider: str
     api_key_prefixes: str
     admin_calls_per_minute: int
@@ -46,7 +48,7 @@ class LocalValues:
         """What a function has here besides what the template gives it: a password and a key only where it needs them."""
         password = self.passwords[function.environment["DATABASE_USER"]]
         variables = {"DATABASE_AUTH": "password", "DATABASE_TLS": "off", "DATABASE_PASSWORD": password}
-        variables |= {**self.database, **self.aws}
+        variables |= {**self.database, **self.aws, "AWS_ENDPOINT_URL_LAMBDA": self.lambda_url}
         if function.environment.get("KEK_PROVIDER") == "local":
             variables["ENCRYPTION_KEY"] = self.kek
         if function.logical_id in SPEAKS_TO_PROVIDERS:

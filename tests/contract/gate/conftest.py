@@ -10,7 +10,7 @@ from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import Policy, PolicyScope
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.route import Route
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
 from tests.contract.gate.seed import Subject
 from tests.support.gate_memory import MemoryGate
@@ -50,6 +50,9 @@ class MemorySeed:
 
     def remove_route(self, org_id: UUID, route_id: UUID) -> None:
         self._gate.remove_route(org_id, route_id)
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        self._gate.set_data_mode(caller.workspace_id, data_mode)
 
     def revoke(self, key_id: UUID) -> None:
         self._gate.revoke(key_id)

@@ -10,7 +10,7 @@ from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import Policy, PolicyScope
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.route import Route
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 
 
 class Seed(Protocol):
@@ -39,6 +39,10 @@ class Seed(Protocol):
         ...
 
     def remove_route(self, org_id: UUID, route_id: UUID) -> None: ...
+
+    def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
+        """Of the caller's workspace."""
+        ...
 
     def revoke(self, key_id: UUID) -> None: ...
 

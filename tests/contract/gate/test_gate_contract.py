@@ -11,7 +11,7 @@ from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Gate, 
 from navplane.model.ids import new_id, new_request_id
 from navplane.model.policy import Policy, PolicyScope, forbidden
 from navplane.model.provider_key import SealedProviderKey, SealingContext
-from navplane.model.tenancy import Region, StreamUsage
+from navplane.model.tenancy import DataMode, Region, StreamUsage
 from navplane.model.usage import Endpoint
 
 from tests.contract.gate.policy_cases import POLICY_CASES
@@ -376,6 +376,19 @@ def test_standing_ends_when_the_key_expires(subject: Subject) -> None:
 
 def test_ready_returns(gate: Gate) -> None:
     gate.ready()
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_content_is_kept_of_workspaces_that_say_so_and_from_the_next_question_on(
+    gate: Gate, subject: Subject, tenant: Tenant, other: bool
+) -> None:
+    caller = tenant.caller
+    assert not gate.keeps_content(caller)
+    subject.seed.set_data_mode(caller, DataMode.FULL)
+    asked = Tenant(subject.seed).caller if other else caller
+    assert gate.keeps_content(asked) is not other
+    subject.seed.set_data_mode(caller, DataMode.METADATA_ONLY)
+    assert not gate.keeps_content(caller)
 
 
 # -- objects that providers keep -----------------------------------------------------------------------------------------

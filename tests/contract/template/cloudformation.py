@@ -22,6 +22,7 @@ FUNCTIONS = {
     "MaintenanceFunction": "maintenance",
     "MigrateFunction": "migrate",
     "AuditSignFunction": "audit_sign",
+    "ProviderProbeFunction": "provider_probe",
     "RewrapKeysFunction": "rewrap_keys",
 }
 

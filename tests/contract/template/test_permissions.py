@@ -28,14 +28,16 @@ DATABASE_USERS = {
     "MaintenanceFunction": "navplane_writer",
     "MigrateFunction": "navplane_owner",
     "AuditSignFunction": "navplane_signer",
+    "ProviderProbeFunction": "navplane_probe",
     "RewrapKeysFunction": "navplane_rewrap",
 }
 # All that a role may do besides entering the database. The secret is granted only where KekProvider is local.
 OTHER_ACTIONS = {
     "ProxyFunction": {"sqs:SendMessage", "sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
-    "AdminProviderKeysFunction": {"sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
+    "AdminProviderKeysFunction": {"sqs:GetQueueAttributes", "secretsmanager:GetSecretValue", "lambda:InvokeFunction"},
     "RequestLogWriterFunction": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"},
     "AuditSignFunction": {"secretsmanager:GetSecretValue"},
+    "ProviderProbeFunction": {"secretsmanager:GetSecretValue"},
     "RewrapKeysFunction": {"secretsmanager:GetSecretValue"},
     "MaintenanceFunction": {"sqs:GetQueueAttributes", "cloudwatch:GetMetricStatistics"},
 }
@@ -61,10 +63,29 @@ def the_role(template: Template, function: str) -> dict[str, list[str]]:
 
 # Who may use the KEK beside the rotation, which may both. The signer's right ends at its own secret.
 BOTH_WAYS = ("AuditSignFunction", "RewrapKeysFunction")
+KEK_USERS = ("ProxyFunction", "AdminProviderKeysFunction", "ProviderProbeFunction", *BOTH_WAYS)
 
 
-def test_only_the_proxy_may_decrypt_what_is_not_its_own(template: Template) -> None:
-    assert who_may(template, "kms:Decrypt") == [the_role(template, name) for name in ("ProxyFunction", *BOTH_WAYS)]
+def test_only_the_proxy_and_the_probe_may_decrypt_what_is_not_their_own(template: Template) -> None:
+    able = ("ProxyFunction", "ProviderProbeFunction", *BOTH_WAYS)
+    assert who_may(template, "kms:Decrypt") == [the_role(template, name) for name in able]
+
+
+def test_the_probes_right_to_the_key_ends_at_provider_keys(template: Template) -> None:
+    probe = the_role(template, "ProviderProbeFunction")
+    (statement,) = [found for found in key_policy(template) if found["Principal"]["AWS"] == probe]
+    assert statement["Action"] == "kms:Decrypt"
+    assert statement["Condition"] == {"StringEquals": {"kms:EncryptionContext:navplane": "provider_key"}}
+
+
+def test_only_admin_provider_keys_may_invoke_and_only_the_probe(template: Template) -> None:
+    able = [
+        (function, statement["Resource"])
+        for function in FUNCTIONS
+        for statement in statements(template, role_of(template, function))
+        if "lambda:InvokeFunction" in as_list(statement["Action"])
+    ]
+    assert able == [("AdminProviderKeysFunction", {"Fn::GetAtt": ["ProviderProbeFunction", "Arn"]})]
 
 
 def test_only_admin_provider_keys_may_encrypt_what_is_not_its_own(template: Template) -> None:
@@ -140,7 +161,7 @@ def test_only_reviewed_managed_policies_are_attached(template: Template, functio
     assert {arn.rpartition("/")[2] for arn in arns} <= MANAGED
 
 
-@pytest.mark.parametrize("function", ["ProxyFunction", "AdminProviderKeysFunction", "AuditSignFunction", "RewrapKeysFunction"])
+@pytest.mark.parametrize("function", KEK_USERS)
 def test_the_secret_of_a_local_kek_is_granted_only_where_there_is_one(template: Template, function: str) -> None:
     policies = template["Resources"][role_of(template, function)]["Properties"]["Policies"]
     granting = [policy for policy in policies if "secretsmanager" in json.dumps(policy)]

@@ -13,9 +13,12 @@ ORG = "/admin/orgs/{org_id}"
 ROUTES = {
     "AdminTenancyFunction": {
         "get /admin/orgs", "post /admin/orgs", f"get {ORG}", f"put {ORG}", f"delete {ORG}",
-        f"put {ORG}/enabled", f"post {ORG}/rotate-key", "get /admin/openapi.json", "any /admin/{proxy+}",
+        f"put {ORG}/enabled", f"post {ORG}/rotate-key", f"post {ORG}/shred", f"get {ORG}/shredding-certificate",
+        "get /admin/openapi.json", "any /admin/{proxy+}",
         f"get {ORG}/api-keys", f"post {ORG}/api-keys", f"get {ORG}/api-keys/{{key_id}}", f"put {ORG}/api-keys/{{key_id}}",
         f"delete {ORG}/api-keys/{{key_id}}", f"post {ORG}/api-keys/{{key_id}}/rotate",
+        f"get {ORG}/requests/{{request_id}}/content",
+        f"get {ORG}/workspaces/{{workspace_id}}/data-mode", f"put {ORG}/workspaces/{{workspace_id}}/data-mode",
     },
     "AdminPoliciesFunction": {
         "get /providers", f"get {ORG}/provider-settings", f"put {ORG}/provider-settings",
@@ -32,10 +35,13 @@ ROUTES = {
     },
     "AdminProviderKeysFunction": {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",
+        f"put {ORG}/provider-keys/{{key_id}}", f"post {ORG}/provider-keys/{{key_id}}/rotate",
+        f"post {ORG}/provider-keys/{{key_id}}/test",
         "get /health", "get /ready",
     },
     "AdminAnalyticsFunction": {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
+        f"get {ORG}/requests/{{request_id}}",
         f"get {ORG}/usage/top", "get /admin/usage/summary", "get /admin/usage/breakdown", "get /admin/usage/timeseries",
         "get /admin/usage/top",
         f"get {ORG}/audit", f"get {ORG}/audit/export", "get /admin/audit/recent", "get /admin/audit/keys",

@@ -34,7 +34,7 @@ HTTP_CASES = [
     ("admin_provider_keys", "admin-ready.json", 200),
     ("admin_analytics", "admin-requests.json", 404),
 ]
-OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign", "rewrap_keys"}
+OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign", "rewrap_keys", "provider_probe"}
 
 
 def event(name: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_audit_sign_signs_what_there_is(cloud: tuple[Cloud, str]) -> None:
     around, _ = cloud
     result = around.invoke("audit_sign", event("maintenance-schedule.json"))
     assert result.error is None, result.error
-    assert result.document == {"heads_signed": 0}
+    assert result.document == {"certificates_signed": 0, "heads_signed": 0}
 
 
 def test_rewrap_keys_refuses_to_begin_without_a_new_key(cloud: tuple[Cloud, str]) -> None:
@@ -158,3 +158,10 @@ def test_rewrap_keys_refuses_to_begin_without_a_new_key(cloud: tuple[Cloud, str]
     result = around.invoke("rewrap_keys", event("maintenance-schedule.json"))
     assert result.error is not None
     assert "ENCRYPTION_KEY_NEW" in str(result.error)
+
+
+def test_provider_probe_knows_no_key_that_is_not_there(cloud: tuple[Cloud, str]) -> None:
+    around, _ = cloud
+    result = around.invoke("provider_probe", event("provider-probe-test.json"))
+    assert result.error is None, result.error
+    assert result.document == {"result": None}

@@ -14,6 +14,7 @@ from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
 from navplane.crypto.kek_local import LocalKek
 from navplane.crypto.token import TokenVerifier
+from navplane.custody.probe_provider import ProviderProbe
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.model.tenancy import Region
 from navplane.store.database import Database
@@ -65,14 +66,16 @@ def access(issuer: Issuer, database: Database) -> Access:
 
 
 @pytest.fixture
-def plane(database: Database, access: Access, kek: LocalKek, provider: ScriptedServer) -> Plane:
+def plane(database: Database, access: Access, kek: LocalKek, provider: ScriptedServer, module_database: TestDatabase) -> Plane:
     overrides = {"openai": provider.url, "anthropic": provider.url}
+    origins = Origins(overrides=overrides, demo_url=provider.url + "/demo")
     return Plane(
         database=database,
         access=access,
         region=Region.US,
         key_prefixes=("np_",),
-        key_desk=KeyDesk(kek=kek, origins=Origins(overrides=overrides, demo_url=provider.url + "/demo")),
+        key_desk=KeyDesk(kek=kek, origins=origins),
+        probe=ProviderProbe(database=module_database.as_role("navplane_probe", size=1), keys=kek, origins=origins),
         readiness=Readiness({"database": database_probe(database), "kek": kek_probe(kek)}),
     )
 

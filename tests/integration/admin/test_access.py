@@ -122,8 +122,9 @@ def test_a_role_that_only_reads_lets_the_marked_and_the_configured_in_and_writes
 def test_an_issuer_that_is_away_is_503_and_never_401(plane: Plane, database: Any, issuer: Issuer) -> None:
     with serving(lambda request: Answer()) as gone:
         verifier = TokenVerifier(gone.url, "navplane")
+    token = issuer.mint("local|admin", claims={"iss": gone.url})
     app = app_with(plane, Access(verifier, database=database, admin_subjects=frozenset(), records_users=True))
-    answer = TestClient(app).get("/admin/orgs", headers={"authorization": f"Bearer {issuer.mint('local|admin')}"})
+    answer = TestClient(app).get("/admin/orgs", headers={"authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "2")
     assert TestClient(app).get("/admin/orgs").status_code == 401
 

@@ -1,19 +1,23 @@
 """The request log as a person reads it, under the role that only reads."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
 from fastapi.testclient import TestClient
-from navplane.admin import requests
+from navplane import wiring
+from navplane.admin import request_detail, requests
 from navplane.admin.access import Access
 from navplane.admin.app import create
 from navplane.admin.plane import Plane
 from navplane.crypto.token import TokenVerifier
+from navplane.ingest.recording import record_what_can_be
 from navplane.model.ids import new_request_id
-from navplane.model.usage import Outcome, Usage, UsageQuality
+from navplane.model.usage import Endpoint, Outcome, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection
 from navplane.store.request_logs import record
@@ -31,8 +35,8 @@ def reading(module_database: TestDatabase, plane: Plane, issuer: Issuer) -> Test
     access = Access(verifier, database=reader, admin_subjects=subjects, records_users=False)
     app = create(
         title="analytics",
-        routers=(requests.router,),
-        plane=Plane(database=reader, access=access, region=plane.region, key_prefixes=plane.key_prefixes),
+        routers=(requests.router, request_detail.router),
+        plane=replace(plane, database=reader, access=access, list_lines=wiring.list_lines),
     )
     return TestClient(app, headers={"authorization": f"Bearer {issuer.mint('local|admin')}"})
 
@@ -134,3 +138,173 @@ def test_limits_and_cursors_that_no_list_gave_are_refused(
     reading: TestClient, organization: dict[str, str], query: str
 ) -> None:
     assert reading.get(f"/admin/orgs/{organization['id']}/requests?{query}").status_code == 422
+
+
+# -- only some of them -------------------------------------------------------------------------------------------------------
+
+NOW = datetime.now(UTC)
+KINDS: list[dict[str, Any]] = [
+    {"model": "gpt-5-mini"},
+    {"provider": "anthropic", "model": "claude-sonnet-4-5", "endpoint": Endpoint.MESSAGES},
+    {"outcome": Outcome.FAILED, "status": 502, "error_code": "upstream_error", "usage": Usage()},
+    {"usage_quality": UsageQuality.ESTIMATED, "stream": True},
+    {"demo": True},
+    {"model": "nobody-knows-it"},
+]
+FILTERS: dict[str, list[Any]] = {
+    "model": ["gpt-5-mini", "gpt-5"], "provider": ["anthropic"], "endpoint": ["messages"], "outcome": ["failed", "ok"],
+    "status": [502], "error_code": ["upstream_error"], "usage_quality": ["estimated"], "price_quality": ["unpriced"],
+    "stream": [True, False], "demo": [True, False],
+}  # fmt: skip
+
+
+def listed(reading: TestClient, organization: dict[str, str], **query: Any) -> list[dict[str, Any]]:
+    """All pages, five rows each."""
+    rows: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        given = {**query, "limit": 5} | ({"cursor": cursor} if cursor else {})
+        answer = reading.get(f"/admin/orgs/{organization['id']}/requests", params=given)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        rows, cursor = rows + page["items"], page["next_cursor"]
+        if cursor is None:
+            return rows
+
+
+def test_what_is_asked_for_is_listed_and_nothing_else(
+    reading: TestClient, organization: dict[str, str], module_database: TestDatabase, superuser: Connection
+) -> None:
+    events = [usage_event(now=NOW - timedelta(minutes=n), **kind) for n, kind in enumerate(KINDS * 3)]
+    recorded(module_database, organization["id"], *events)
+    superuser.run("UPDATE request_logs SET route = 'cheap' WHERE request_id = :id", id=events[0].request_id)
+    rows = listed(reading, organization)
+    assert len(rows) == len(events)
+    for name, values in FILTERS.items():
+        for value in values:
+            chosen = listed(reading, organization, **{name: value})
+            assert chosen == [row for row in rows if row[name] == value]
+            assert chosen
+    both = listed(reading, organization, provider="openai", usage_quality="estimated", key_id=rows[0]["key_id"])
+    assert both == [row for row in rows if row["usage_quality"] == "estimated"]
+    start, end = events[9].started_at, events[4].started_at
+    within = listed(reading, organization, start=start.isoformat(), end=end.isoformat())
+    assert [row["request_id"] for row in within] == [str(event.request_id) for event in events[5:10]]
+    routed = listed(reading, organization, route="cheap")
+    assert [row["request_id"] for row in routed] == [str(events[0].request_id)]
+    for name in ("key_id", "user_id", "workspace_id"):
+        assert listed(reading, organization, **{name: str(new_request_id(NOW))}) == []
+
+
+@pytest.mark.parametrize(
+    "query", [{"outcome": "great"}, {"status": 1000}, {"key_id": "x"}, {"start": "2026-01-01T00:00:00"}, {"stream": "perhaps"}]
+)
+def test_a_filter_that_makes_no_sense_is_refused(
+    reading: TestClient, organization: dict[str, str], query: dict[str, Any]
+) -> None:
+    assert reading.get(f"/admin/orgs/{organization['id']}/requests", params=query).status_code == 422
+
+
+# -- one of them, and its price ----------------------------------------------------------------------------------------------
+
+
+def detail(reading: TestClient, organization: dict[str, str], event: UsageEvent) -> dict[str, Any]:
+    answer = reading.get(f"/admin/orgs/{organization['id']}/requests/{event.request_id}")
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def weighed(module_database: TestDatabase, organization: dict[str, str], *events: UsageEvent) -> None:
+    """As the writer does, priced."""
+    with module_database.superuser() as db:
+        (key_id,) = db.run("SELECT id FROM api_keys WHERE org_id = :id", id=UUID(organization["id"]))[0]
+    record_what_can_be(module_database.as_role("navplane_writer"), [replace(event, key_id=key_id) for event in events])
+
+
+EVERYTHING = Usage(
+    input_tokens=100_000, cached_input_tokens=10_000, cache_write_5m_tokens=20_000, cache_write_1h_tokens=30_000,
+    output_tokens=5000, reasoning_tokens=800, web_searches=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model"), [("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-5"), ("google", "gemini-2.5-pro")]
+)
+def test_the_lines_of_a_list_price_add_up_to_what_is_charged(
+    reading: TestClient, organization: dict[str, str], module_database: TestDatabase, vendor: str, model: str
+) -> None:
+    usage = EVERYTHING if vendor == "anthropic" else Usage(input_tokens=300_000, cached_input_tokens=7, output_tokens=900)
+    event = usage_event(provider=vendor, model=model, usage=usage)
+    weighed(module_database, organization, event)
+    body = detail(reading, organization, event)
+    lines = body["price"]["lines"]
+    assert sum((Decimal(line["amount_usd"]) for line in lines), Decimal(0)) == Decimal(body["cost_usd"]) > 0
+    assert all(line["quantity"] * Decimal(line["rate_usd"]) == Decimal(line["amount_usd"]) for line in lines)
+    assert sum(line["quantity"] for line in lines if line["what"].endswith("tokens")) == usage.total_tokens
+    assert body["price"]["explanation"] is None
+    assert [charge["kind"] for charge in body["price"]["charges"]] == ["charge"]
+
+
+def test_the_lines_of_an_agreed_price_and_an_adjustment_add_up_to_what_is_charged(
+    reading: TestClient, organization: dict[str, str], module_database: TestDatabase, superuser: Connection
+) -> None:
+    guess: dict[str, Any] = {"usage_quality": UsageQuality.ESTIMATED, "usage": Usage(input_tokens=5)}
+    estimate = usage_event(provider="anthropic", model="agreed", **guess)
+    rates = {"input_usd": "0.000002", "output_usd": "0.000003", "cache_write_5m_usd": "0.000004", "request_usd": "0.01"}
+    superuser.run(
+        f"INSERT INTO price_overrides (org_id, id, provider, model, effective_from, {', '.join(rates)})"
+        f" VALUES (:org, :id, 'anthropic', 'agreed', :since, {', '.join(rates.values())})",
+        org=UUID(organization["id"]),
+        id=new_request_id(NOW),
+        since=NOW - timedelta(days=1),
+    )
+    exact = replace(estimate, usage_quality=UsageQuality.EXACT, usage=EVERYTHING)
+    weighed(module_database, organization, estimate)
+    weighed(module_database, organization, exact)
+    body = detail(reading, organization, exact)
+    lines = {line["what"]: Decimal(line["rate_usd"]) for line in body["price"]["lines"]}
+    assert lines["cache_write_1h_tokens"] == lines["cache_write_5m_tokens"] == Decimal("0.000004")
+    assert lines["cached_input_tokens"] == lines["input_tokens"] == Decimal("0.000002")
+    amounts = [Decimal(line["amount_usd"]) for line in body["price"]["lines"]]
+    charged = [Decimal(charge["amount_usd"]) for charge in body["price"]["charges"]]
+    assert sum(amounts) == sum(charged) == Decimal(body["cost_usd"])
+    assert [charge["kind"] for charge in body["price"]["charges"]] == ["charge", "adjustment"]
+
+
+@pytest.mark.parametrize(
+    ("differing", "said"),
+    [
+        ({"model": "nobody-knows-it"}, request_detail.UNPRICED),
+        ({"provider_cost_usd": Decimal("0.5")}, request_detail.BY_THE_PROVIDER),
+        ({"outcome": Outcome.REFUSED, "status": 403, "usage": Usage()}, request_detail.NOTHING),
+    ],
+)
+def test_a_price_without_lines_says_why(
+    reading: TestClient, organization: dict[str, str], module_database: TestDatabase, differing: dict[str, Any], said: str
+) -> None:
+    event = usage_event(**differing)
+    weighed(module_database, organization, event)
+    price = detail(reading, organization, event)["price"]
+    assert (price["lines"], price["explanation"]) == ([], said)
+
+
+@pytest.mark.parametrize("change", ["price_version = 'genai-prices 0.0.1'", "cost_usd = cost_usd + 0.000000001"])
+def test_a_price_that_cant_be_explained_any_more_is_not_explained_wrongly(
+    reading: TestClient, organization: dict[str, str], module_database: TestDatabase, superuser: Connection, change: str
+) -> None:
+    event = usage_event()
+    weighed(module_database, organization, event)
+    superuser.run(f"UPDATE request_logs SET {change} WHERE request_id = :id", id=event.request_id)
+    price = detail(reading, organization, event)["price"]
+    assert (price["lines"], price["explanation"]) == ([], request_detail.OTHER_LIST)
+
+
+def test_a_request_of_another_organization_is_not_there(
+    reading: TestClient, api: TestClient, organization: dict[str, str], module_database: TestDatabase
+) -> None:
+    event = usage_event()
+    weighed(module_database, organization, event)
+    other = api.post("/admin/orgs", json={"name": "Other"}).json()
+    for org_id, request_id in ((other["id"], event.request_id), (organization["id"], new_request_id(NOW))):
+        assert reading.get(f"/admin/orgs/{org_id}/requests/{request_id}").status_code == 404

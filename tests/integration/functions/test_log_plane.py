@@ -117,6 +117,7 @@ def test_maintenance_closes_what_a_dead_proxy_left_and_answers_counts(
         "reservations_closed",
         "reservations_deleted",
         "windows_forgotten",
+        "contents_forgotten",
         "sums_differing",
         "months_dropped",
         "answers_forgotten",

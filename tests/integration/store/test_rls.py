@@ -46,6 +46,7 @@ TABLES = [
     Table(name="request_logs", touched="status", admin="S", reader="S"),
     Table(name="audit_events", touched="action", admin="S", reader="S"),
     Table(name="audit_chains", touched="sequence", admin="", reader=""),
+    Table(name="shredding_certificates", touched="statement", admin="S", reader="S"),
     Table(name="audit_heads", touched="sequence", admin="S", reader="S"),
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
     Table(name="price_overrides", touched="effective_to", admin="SIUD", reader="S"),
@@ -57,6 +58,7 @@ TABLES = [
     Table(name="org_usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
     Table(name="provider_objects", touched="object_id", admin="", reader=""),
+    Table(name="request_contents", touched="request_truncated", admin="S", reader=""),
     Table(name="limits", touched="amount", admin="SIUD", reader="S"),
     Table(name="limit_counters", touched="used", admin="S", reader="S"),
     Table(name="policies", touched="allow_files", admin="SIUD", reader="S"),
@@ -108,6 +110,7 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         },
         "audit_events": {"id": fresh, "org_id": org_id, "actor": "a", "action": "b", "resource": "c", "occurred_at": NOW},
         "audit_chains": {"org_id": org_id, "sequence": 0, "hash": bytes(32)},
+        "shredding_certificates": {"org_id": org_id, "id": fresh, "statement": "{}", "created_at": NOW},
         "audit_heads": {
             "org_id": org_id, "sequence": 1, "hash": bytes(32), "signed_at": NOW, "key_id": ids["audit_key"],
             "signature": bytes(64),
@@ -136,6 +139,10 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,
             "provider": "openai", "provider_key_id": fresh, "endpoint": "models", "region": "us", "stream": False,
             "demo": False, "state": "reserved", "lease_until": NOW, "created_at": NOW,
+        },
+        "request_contents": {
+            "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "request": b"q",
+            "response": b"a", "request_truncated": False, "response_truncated": False,
         },
         "limits": {
             "org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "amount": 1,

@@ -16,6 +16,7 @@ VALUES = LocalValues(
     aws={"AWS_ENDPOINT_URL": AWS},
     issuer_url="http://127.0.0.1:1",
     demo_upstream_url="http://127.0.0.1:2",
+    lambda_url="http://127.0.0.1:5",
     kek_provider="local",
     api_key_prefixes="np_",
     admin_calls_per_minute=100,
@@ -65,10 +66,11 @@ def test_a_function_knows_its_own_role_and_no_secret_it_has_no_use_for(stack: St
             "ProxyFunction",
             "AdminProviderKeysFunction",
             "AuditSignFunction",
+            "ProviderProbeFunction",
             "RewrapKeysFunction",
         )
         assert ("the-kek" in seen.values()) is with_kek
-        with_upstream = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction")
+        with_upstream = function.logical_id in ("ProxyFunction", "AdminProviderKeysFunction", "ProviderProbeFunction")
         assert (seen.get("NAVPLANE_UPSTREAM_OVERRIDE_OPENAI") == "http://127.0.0.1:3") is with_upstream
 
 

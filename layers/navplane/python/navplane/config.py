@@ -283,12 +283,14 @@ class AdminSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderKeysSettings:
-    """admin_provider_keys: the admin settings, a KEK to wrap with, where keys are validated, and the queue /ready asks."""
+    """admin_provider_keys: the admin settings, a KEK to wrap with, where keys are validated, the queue /ready asks, and the
+    function that may open a stored key."""
 
     admin: AdminSettings
     kek: KekSettings
     upstream: UpstreamSettings
     queue_url: str
+    probe_function: str
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -297,6 +299,7 @@ class ProviderKeysSettings:
             kek=KekSettings.from_env(env),
             upstream=UpstreamSettings.from_env(env),
             queue_url=require(env, "QUEUE_URL"),
+            probe_function=require(env, "PROVIDER_PROBE_FUNCTION"),
         )
 
 
@@ -353,6 +356,21 @@ class CustodySettings:
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
         return cls(database=DatabaseSettings.from_env(env), kek=KekSettings.from_env(env), region=region_of(env))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSettings:
+    """provider_probe."""
+
+    database: DatabaseSettings
+    kek: KekSettings
+    upstream: UpstreamSettings
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_env(env), kek=KekSettings.from_env(env), upstream=UpstreamSettings.from_env(env)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

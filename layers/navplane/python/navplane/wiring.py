@@ -10,6 +10,7 @@ from navplane.config import (
     DatabaseSettings,
     KekProvider,
     KekSettings,
+    ProbeSettings,
     ProviderKeysSettings,
     UpstreamSettings,
 )
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
+    from navplane.custody.probe_provider import ProviderProbe
     from navplane.custody.rewrap import Rewrapper
     from navplane.gate.gate import Gate
+    from navplane.model.price_line import PricedCall, PriceLine
     from navplane.model.provider_key import Secret
     from navplane.queue.request_log import RequestLog
     from navplane.store.database import Database
@@ -163,15 +166,40 @@ def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) 
     )
 
 
+def analytics_plane(settings: AdminSettings, *, size: int = 2) -> "Plane":
+    """The plane of who only reads."""
+    from dataclasses import replace
+
+    return replace(admin_plane(settings, records_users=False, size=size), list_lines=list_lines)
+
+
+def list_lines(call: "PricedCall") -> "tuple[PriceLine, ...] | None":
+    """The price list takes half a second to load: the first who asks for a list price's lines waits for it."""
+    from navplane.ingest.list_lines import list_lines as lines
+
+    return lines(call)
+
+
 def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Plane":
     """The same with what provider keys take, and with the probes of /ready."""
     from dataclasses import replace
 
     from navplane.admin.plane import KeyDesk
     from navplane.admin.readiness import Readiness, database_probe, kek_probe
+    from navplane.queue.function_call import FunctionProbe
 
     plane = admin_plane(settings.admin, records_users=True, size=size)
     kek, log = kek_wrapper(settings.kek), request_log(settings.queue_url)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
     desk = KeyDesk(kek=kek, successor=successor_wrapper(settings.kek), origins=origins(settings.upstream))
-    return replace(plane, key_desk=desk, readiness=Readiness(probes))
+    return replace(plane, key_desk=desk, probe=FunctionProbe(settings.probe_function), readiness=Readiness(probes))
+
+
+def provider_probe(settings: ProbeSettings) -> "ProviderProbe":
+    from navplane.custody.probe_provider import ProviderProbe
+
+    return ProviderProbe(
+        database=database(settings.database, size=1),
+        keys=kek_unwrapper(settings.kek),
+        origins=origins(settings.upstream),
+    )

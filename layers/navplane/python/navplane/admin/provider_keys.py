@@ -55,6 +55,10 @@ class ProviderKeyView(View):
     key_hint: str = Field(description="Its last four characters.")
     base_url: str | None
     demo: bool = Field(description="A key of the demo upstream; what it buys costs nothing.")
+    is_default: bool = Field(
+        description="Calls go to the default key of a provider alone; without one, to all of them in turn."
+    )
+    replaces: UUID | None = Field(description="The key whose rotation made this one.")
     created_at: datetime
 
 
@@ -74,11 +78,11 @@ def create_provider_key(
 ) -> ProviderKeyView:
     """The provider is asked first whether it takes the key: 422 `provider_key_invalid` when it does not, 503 when that
     can't be told just now. Nothing is stored then. A provider and label that are already there are 409."""
-    provider, secret, desk = _provider(body), _secret(body), plane.key_desk
+    provider, secret, desk = _provider(body), checked_secret(body.api_key), plane.key_desk
     base_url = _base_url(provider, body, call)
     assert desk is not None, "an application with these routes has a key desk"
     organization = _ready_for(plane.database, plane.region, org_id=org_id, provider=provider, label=body.label)
-    demo = _validated(desk, provider, secret, base_url=base_url)
+    demo = validated(desk, provider, secret, base_url=base_url)
     key = ProviderKey(
         id=new_id(),
         org_id=org_id,
@@ -93,7 +97,7 @@ def create_provider_key(
     store_sealed(
         lambda sealed: _store(plane.database, call, key, region=organization.home_region, sealed=sealed),
         secret,
-        context=_place(key, organization.home_region),
+        context=place_of(key, organization.home_region),
         kek=desk.kek,
         successor=desk.successor,
     )
@@ -132,7 +136,7 @@ def delete_provider_key(
         deleted = provider_keys.delete(db, org_id=org_id, provider_key_id=key_id, now=call.now)
         if deleted is None:
             raise NotFound("There is no such provider key.")
-        change.audited(db, call, org_id=org_id, resource=f"provider_key/{key_id}", before=_shown(deleted))
+        change.audited(db, call, org_id=org_id, resource=f"provider_key/{key_id}", before=shown(deleted))
         change.told(db, call, org_id=org_id, aggregate=Aggregate.ORGANIZATION, aggregate_id=org_id)
 
 
@@ -157,8 +161,8 @@ def _base_url(provider: Provider, body: NewProviderKey, call: Call) -> str | Non
     return (body.base_url or "").strip()
 
 
-def _secret(body: NewProviderKey) -> Secret:
-    text = body.api_key.get_secret_value().strip()
+def checked_secret(api_key: SecretStr) -> Secret:
+    text = api_key.get_secret_value().strip()
     if not SHORTEST_KEY <= len(text) <= LONGEST_KEY or not KEY_ALPHABET.issuperset(text):
         raise Invalid(f"api_key must be {SHORTEST_KEY} to {LONGEST_KEY} printable ASCII characters without spaces.")
     return Secret(text.encode())
@@ -172,11 +176,11 @@ def _ready_for(database: Database, region: Region, *, org_id: UUID, provider: Pr
     if organization.home_region is not region:
         raise RegionMismatch(f"This organization is at home in {organization.home_region.value}: store its keys there.")
     if taken:
-        raise _conflict(provider.name)
+        raise label_taken(provider.name)
     return organization
 
 
-def _validated(desk: KeyDesk, provider: Provider, secret: Secret, *, base_url: str | None) -> bool:
+def validated(desk: KeyDesk, provider: Provider, secret: Secret, *, base_url: str | None) -> bool:
     """Whether it is a demo key. Raise ProviderKeyInvalid or DependencyUnavailable."""
     text = secret.reveal().decode()
     judged_by_demo = desk.origins.demo_available and text.startswith(DEMO_JUDGED)
@@ -184,7 +188,7 @@ def _validated(desk: KeyDesk, provider: Provider, secret: Secret, *, base_url: s
     return judged_by_demo and text.startswith(DEMO_PREFIX)
 
 
-def _place(key: ProviderKey, region: Region) -> SealingContext:
+def place_of(key: ProviderKey, region: Region) -> SealingContext:
     return SealingContext(org_id=key.org_id, provider_key_id=key.id, provider=key.provider, region=region.value)
 
 
@@ -192,14 +196,14 @@ def _store(database: Database, call: Call, key: ProviderKey, *, region: Region, 
     with database.transaction(org_id=key.org_id) as db:
         change.held(db, org_id=key.org_id)
         if not provider_keys.insert(db, key, region=region.value, sealed=sealed, kek_id=kek_id_of(sealed)):
-            raise _conflict(key.provider)
-        change.audited(db, call, org_id=key.org_id, resource=f"provider_key/{key.id}", after=_shown(key))
+            raise label_taken(key.provider)
+        change.audited(db, call, org_id=key.org_id, resource=f"provider_key/{key.id}", after=shown(key))
         change.told(db, call, org_id=key.org_id, aggregate=Aggregate.ORGANIZATION, aggregate_id=key.org_id)
 
 
-def _conflict(provider: str) -> Conflict:
+def label_taken(provider: str) -> Conflict:
     return Conflict(f"The organization has a key for {provider} with this label: choose another, or delete that one first.")
 
 
-def _shown(key: ProviderKey) -> dict[str, object]:
+def shown(key: ProviderKey) -> dict[str, object]:
     return ProviderKeyView.model_validate(key).model_dump(mode="json", exclude={"id", "created_at"})

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import Field
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime, Field
 
 from navplane.admin import paging
 from navplane.admin.access import Permission, require
@@ -18,6 +18,8 @@ from navplane.admin.problem import responses
 from navplane.errors import NotFound
 from navplane.model.usage import Outcome, PriceQuality, UsageQuality
 from navplane.store import organizations, request_logs
+from navplane.store.completeness import complete_to
+from navplane.store.request_filter import FILTERS, Wanted
 
 router = APIRouter(tags=["requests"])
 
@@ -30,6 +32,7 @@ class RequestView(View):
     created_at: datetime
     workspace_id: UUID
     key_id: UUID
+    user_id: UUID | None = Field(description="Whose key it was when the call was recorded.")
     endpoint: str
     provider: str | None
     provider_key_id: UUID | None
@@ -76,9 +79,36 @@ class RequestView(View):
 class RequestPage(View):
     items: list[RequestView]
     next_cursor: str | None
+    complete_to: datetime = Field(description="Every request admitted before this moment has its row.")
 
 
+Text = Annotated[str | None, Query(max_length=200)]
 RequestCursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before; absent for the first.")]
+
+
+def the_wanted(
+    start: AwareDatetime | None = None,
+    end: Annotated[AwareDatetime | None, Query(description="Not included.")] = None,
+    workspace_id: UUID | None = None,
+    key_id: UUID | None = None,
+    user_id: UUID | None = None,
+    provider: Text = None,
+    model: Annotated[str | None, Query(max_length=1000, description="The one that was asked for.")] = None,
+    endpoint: Text = None,
+    outcome: Outcome | None = None,
+    usage_quality: UsageQuality | None = None,
+    price_quality: PriceQuality | None = None,
+    route: Text = None,
+    status: Annotated[int | None, Query(ge=0, le=599)] = None,
+    error_code: Text = None,
+    stream: bool | None = None,
+    demo: bool | None = None,
+) -> Wanted:
+    given = locals()
+    return Wanted(start=start, end=end, values={name: given[name] for name in FILTERS if given[name] is not None})
+
+
+TheWanted = Annotated[Wanted, Depends(the_wanted)]
 
 
 @router.get(
@@ -90,16 +120,19 @@ RequestCursor = Annotated[UUID | None, Query(description="`next_cursor` of the p
 def list_requests(
     org_id: UUID,
     plane: ThePlane,
+    wanted: TheWanted,
     limit: paging.Limit = paging.DEFAULT_LIMIT,
     cursor: RequestCursor = None,
 ) -> RequestPage:
-    """Those of a deleted organization are kept, and listed still."""
+    """Those of a deleted organization are kept, and listed still. What is asked for must hold all at once."""
     with plane.database.transaction(org_id=org_id) as db:
         if not organizations.ever_existed(db, org_id=org_id):
             raise NotFound(NO_SUCH_ORGANIZATION)
-        found = request_logs.list_requests(db, org_id=org_id, limit=limit + 1, cursor=cursor)
+        complete = complete_to(db, org_id=org_id)
+        found = request_logs.list_requests(db, org_id=org_id, limit=limit + 1, cursor=cursor, wanted=wanted)
     items, last = paging.cut(found, limit=limit)
-    return RequestPage(items=[view_of(item) for item in items], next_cursor=str(last.request_id) if last else None)
+    next_cursor = str(last.request_id) if last else None
+    return RequestPage(items=[view_of(item) for item in items], next_cursor=next_cursor, complete_to=complete)
 
 
 def view_of(row: request_logs.RequestRow) -> RequestView:

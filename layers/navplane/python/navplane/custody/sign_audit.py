@@ -1,10 +1,11 @@
-"""Signs where the audit's chains end, with a key of its own that the KEK seals."""
+"""Signs where the audit's chains end, and certificates, with a key of its own that the KEK seals."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from navplane.crypto.audit_chain import PLATFORM, Head, entry_hash
+from navplane.crypto.certificate import signed_bytes
 from navplane.crypto.envelope import kek_id_of, open_sealed, seal
 from navplane.crypto.kek import Kek
 from navplane.crypto.signing import new_signing_key, public_key_of, sign
@@ -12,7 +13,7 @@ from navplane.errors import NavPlaneError
 from navplane.model.ids import new_id
 from navplane.model.provider_key import SealedFor, SealingContext, Secret
 from navplane.model.tenancy import Region
-from navplane.store import audit, audit_heads
+from navplane.store import audit, audit_heads, shredding
 from navplane.store.audit_heads import AuditKey, KeptHead, Unsigned
 from navplane.store.database import Connection, Database
 from navplane.telemetry import logger
@@ -50,6 +51,20 @@ class AuditSigner:
                 else:
                     broken.append(chain)
         return _told(broken, signed=len(chains) - len(broken))
+
+    def certify(self, now: datetime) -> int:
+        """Sign the certificates of shredding that wait for it, and return how many."""
+        with self.database.transaction() as db:
+            audit_heads.alone(db)
+            waiting = shredding.unsigned(db, limit=CHAINS_AT_ONCE)
+            if not waiting:
+                return 0
+            key = self._key(db, now)
+            secret = self._open(key)
+            for one in waiting:
+                signature = sign(signed_bytes(one.statement), key=secret)
+                shredding.sign(db, certificate_id=one.id, key_id=key.id, signature=signature, now=now)
+        return len(waiting)
 
     def _key(self, db: Connection, now: datetime) -> AuditKey:
         """The key that signs, made if there is none."""

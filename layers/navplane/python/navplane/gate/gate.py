@@ -203,6 +203,10 @@ class Gate(Protocol):
         """None for what was never bound."""
         ...
 
+    def keeps_content(self, caller: Caller) -> bool:
+        """Whether the caller's workspace wants what is asked and answered to be kept (data mode `full`)."""
+        ...
+
     def ready(self) -> None:
         """Return if the gate can answer just now."""
         ...

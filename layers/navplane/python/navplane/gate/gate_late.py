@@ -36,6 +36,9 @@ class LateGate:
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         return self._gate().owner_of(provider, object_id)
 
+    def keeps_content(self, caller: Caller) -> bool:
+        return self._gate().keeps_content(caller)
+
     def ready(self) -> None:
         self._gate().ready()
 

@@ -39,6 +39,7 @@ SELECT request_id, org_id, workspace_id, key_id, provider, provider_key_id, mode
 """
 BIND_OBJECT = "SELECT public.gate_bind_object(:provider, :object_id, :org_id, :provider_key_id, :now, :event)"
 OWNER_OF = "SELECT org_id, provider_key_id, pending_event FROM public.gate_object(:provider, :object_id)"
+KEEPS_CONTENT = "SELECT public.gate_keeps_content(:org_id, :workspace_id)"
 READY = "SELECT public.gate_ready()"
 Rows = list[list[Any]]
 # What gate_admit_routed says of a request id whose reservation is no longer open.
@@ -110,6 +111,9 @@ class PostgresGate:
     def owner_of(self, provider: str, object_id: str) -> Owner | None:
         rows = self._call(OWNER_OF, provider=provider, object_id=object_id)
         return Owner(org_id=rows[0][0], provider_key_id=rows[0][1], pending_event=rows[0][2]) if rows else None
+
+    def keeps_content(self, caller: Caller) -> bool:
+        return bool(self._call(KEEPS_CONTENT, org_id=caller.org_id, workspace_id=caller.workspace_id)[0][0])
 
     def ready(self) -> None:
         self._call(READY)

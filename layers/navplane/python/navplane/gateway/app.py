@@ -28,6 +28,7 @@ from navplane.gateway.authenticate import presented_key
 from navplane.gateway.body import ModelCall, parse
 from navplane.gateway.bounds import worst_of
 from navplane.gateway.call import Call
+from navplane.gateway.content import Capture, DataModes, is_keepable
 from navplane.gateway.headers import KeyFinder
 from navplane.gateway.health import Readiness, answer_health
 from navplane.gateway.intake import ClientLeft, check_headers, check_media_type, read_body
@@ -50,6 +51,8 @@ from navplane.upstream.provider import PROVIDERS, serving
 GATE_THREADS = 8
 LOG_THREADS = 8
 KEY_THREADS = 4
+# How long a call waits to hear whether it is to be kept; it isn't if that takes longer.
+CONTENT_SECONDS = 0.25
 LARGE_BODY_BYTES = 256 * 1024
 Answer = TypeVar("Answer")
 
@@ -78,6 +81,7 @@ class Gateway:
         self._log_threads = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="navplane-log")
         self._key_threads = ThreadPoolExecutor(KEY_THREADS, thread_name_prefix="navplane-key")
         self._readiness = Readiness(gate, keys, request_log, threads=self._gate_threads)
+        self._data_modes = DataModes(gate)
         self._open_calls = OpenCalls(
             self._ask_standing,
             interval_seconds=self._limits.standing_interval,
@@ -125,6 +129,7 @@ class Gateway:
         body, request = await self._read(call, receive)
 
         admission, secret = await self._admit(call, key)
+        await self._keep_content(call, body, secret)
         body, withhold = forward.shape_body(call, body, request, admission.stream_usage)
 
         async with self._watch(call, receive) as watch:
@@ -252,6 +257,21 @@ class Gateway:
             record.log_bug(call, exc)
             return None
 
+    async def _keep_content(self, call: Call, body: bytes | None, secret: Secret) -> None:
+        """Never raises but for a cancellation: where it can't be told in time, nothing is kept."""
+        assert call.caller is not None and call.route is not None  # noqa: PT018
+        if body is None or not is_keepable(call.route):
+            return
+        caller, keeps = call.caller, self._data_modes.at_hand(call.caller)
+        if keeps is None:
+            try:
+                async with asyncio.timeout(CONTENT_SECONDS):
+                    keeps = await self._in(self._gate_threads, lambda: self._data_modes.ask(caller))
+            except Exception as exc:
+                logger.warning("content.unknown", extra={"request_id": str(call.request_id), "error": type(exc).__name__})
+        if keeps:
+            call.content = Capture(body, secret)
+
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None
         seconds = self._seconds_left(call)
@@ -293,13 +313,23 @@ class Gateway:
             event = record.usage_event(call, self._key_finder)
             if background.is_open(call):
                 record.log_line(call, event)
-                return
-            self._close(call, event)
+            else:
+                self._close(call, event)
             if (earlier := background.completed(call, record.now())) is not None:
                 self._settle(earlier)
                 self._request_log.publish(earlier)
+            self._publish_content(call)
         except Exception as exc:
             record.log_bug(call, exc)
+
+    def _publish_content(self, call: Call) -> None:
+        if call.content is None or call.caller is None:
+            return
+        kept = call.content.kept(call.request_id, call.caller.key_id, self._key_finder)
+        if kept is None:
+            logger.warning("content.withheld", extra={"request_id": str(call.request_id), "reason": "a key stands in it"})
+        else:
+            self._request_log.publish_content(kept)
 
     def _close(self, call: Call, event: UsageEvent) -> None:
         if call.admitted is not None:

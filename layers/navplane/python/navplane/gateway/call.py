@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from navplane.gate.gate import Caller, Owner
 from navplane.gateway.asgi import RawHeaders
+from navplane.gateway.content import Capture
 from navplane.gateway.meter import Meter
 from navplane.gateway.route import Route
 from navplane.model.dialect import Dialect
@@ -26,7 +27,7 @@ class Call:
     may bill them. `attributes`: what routes may look at (gate.Ask). `upstream_model`: what the provider is called with.
     `units`: what is asked for that is not counted in tokens. `continues`: the response that the body builds on. `owner`: of the
     objects that the call names. `background`: the response that is made is not waited for. `bound`: what was made is bound.
-    `outcome` stays None until the call has ended.
+    `content`: what is kept of the bodies, where the workspace wants that. `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -43,6 +44,7 @@ class Call:
     attributes: Mapping[str, str] = field(default_factory=dict)
     request_bytes: int = 0
     worst: Worst = field(default_factory=lambda: Worst(input_tokens=0, output_tokens=0))
+    content: Capture | None = None
     units: Usage = field(default_factory=Usage)
     uncertain: bool = False
     given_up: bool = False

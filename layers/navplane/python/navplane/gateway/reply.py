@@ -35,6 +35,8 @@ class Reply:
         if not self.deaf:
             self._call.response_bytes += len(chunk)
             self._last = (self._last + chunk)[-4:]
+            if self._call.content is not None:
+                self._call.content.answered(chunk)
 
     async def end(self) -> None:
         # Nothing may follow, not even when this is interrupted.

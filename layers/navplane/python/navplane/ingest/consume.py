@@ -10,6 +10,7 @@ from datetime import datetime
 
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Charge, Gate
+from navplane.ingest.keep import keep, sort_out
 from navplane.ingest.recording import NOBODYS, Recorded, Refused, record_what_can_be, tell_gate
 from navplane.model.usage import Usage
 from navplane.model.usage_event import MalformedEvent, UsageEvent
@@ -33,6 +34,7 @@ class Consumer:
         A dependency's failure rises: then nothing may be acknowledged. Only a message that is proven to be unrecordable is
         buried, and it comes back if even that fails.
         """
+        carrying, messages = sort_out(messages)
         events, malformed = parse(messages)
         recorded = record_what_can_be(self.database, [event for _, event in events])
         tell_gate(self.gate, self.database, recorded.rows, now=self.now())
@@ -42,7 +44,7 @@ class Consumer:
         unpriced = sum(row.unpriced for row in recorded.rows)
         counts = {"messages": len(messages), "unpriced": unpriced, "poison": len(malformed) + len(poison)}
         logger.info("usage.recorded", extra=counts)
-        return superseded | unburied
+        return superseded | unburied | keep(self.database, carrying)
 
     def _void(self, recorded: Recorded) -> Recorded:
         """Close the request ids whose admission the proxy never heard of, and which were not admitted after all: a gate that

@@ -7,7 +7,7 @@ from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
 from navplane.queue.request_log import QueueAge
-from navplane.store import admin_calls, completeness
+from navplane.store import admin_calls, completeness, request_contents
 from navplane.store.database import Database
 from navplane.store.migrate import ensure_partitions
 from navplane.store.reservations import delete_final, forget_windows
@@ -34,6 +34,8 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
         windows = forget_windows(db, before=now - WINDOWS_KEPT)
+    with database.transaction() as db:
+        contents = request_contents.forget(db, now=now)
     differing = check_a_day(database, now=now)
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
@@ -45,6 +47,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
         "reservations_closed": closed,
         "reservations_deleted": deleted,
         "windows_forgotten": windows,
+        "contents_forgotten": contents,
         "sums_differing": differing,
         "months_dropped": dropped,
         "answers_forgotten": answers,

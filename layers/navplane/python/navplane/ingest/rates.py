@@ -13,6 +13,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 from navplane.ingest.price_list import BOUNDED, GENAI_NAMES, is_free, units
+from navplane.model.price_line import PricedCall, PriceLine
 from navplane.model.usage import Usage
 from navplane.model.usage_event import UsageEvent
 
@@ -46,30 +47,36 @@ class Rates:
         """None where a part of the usage has no price, or contradicts another part."""
         if not is_consistent(usage):
             return None
-        for start, rates in self.tiers:
-            if usage.input_tokens > start:
-                return rates._cost(usage)
-        return self._cost(usage)
-
-    def _cost(self, usage: Usage) -> Decimal | None:
-        parts = (
-            (plain_input(usage), self.input),
-            (plain_output(usage), self.output),
-            (usage.cached_input_tokens, self.cached),
-            (usage.cache_write_5m_tokens, self.write_5m),
-            (usage.cache_write_1h_tokens, self.write_1h),
-            (usage.audio_input_tokens, self.audio_input),
-            (usage.audio_output_tokens, self.audio_output),
-            (usage.reasoning_tokens, self.reasoning),
-            (usage.web_searches, self.search),
-        )
-        total = self.request
-        for count, rate in parts:
+        rates = self._at(usage)
+        total = rates.request
+        for _, count, rate in rates._parts(usage):
             if count:
                 if rate is None:
                     return None
                 total += count * rate
         return total
+
+    def lines(self, usage: Usage) -> tuple[PriceLine, ...]:
+        """What `cost` adds up, if it is not None."""
+        rates = self._at(usage)
+        parts = (*rates._parts(usage), ("requests", 1 if rates.request else 0, rates.request))
+        return tuple(PriceLine(what=what, quantity=n, rate_usd=rate) for what, n, rate in parts if n and rate is not None)
+
+    def _at(self, usage: Usage) -> "Rates":
+        return next((rates for start, rates in self.tiers if usage.input_tokens > start), self)
+
+    def _parts(self, usage: Usage) -> tuple[tuple[str, int, Decimal | None], ...]:
+        return (
+            ("input_tokens", plain_input(usage), self.input),
+            ("output_tokens", plain_output(usage), self.output),
+            ("cached_input_tokens", usage.cached_input_tokens, self.cached),
+            ("cache_write_5m_tokens", usage.cache_write_5m_tokens, self.write_5m),
+            ("cache_write_1h_tokens", usage.cache_write_1h_tokens, self.write_1h),
+            ("audio_input_tokens", usage.audio_input_tokens, self.audio_input),
+            ("audio_output_tokens", usage.audio_output_tokens, self.audio_output),
+            ("reasoning_tokens", usage.reasoning_tokens, self.reasoning),
+            ("web_searches", usage.web_searches, self.search),
+        )
 
 
 def plain_input(usage: Usage) -> int:
@@ -87,7 +94,7 @@ def is_consistent(usage: Usage) -> bool:
     return usage.is_in_tokens and plain_input(usage) >= 0 and plain_output(usage) >= 0
 
 
-def find(event: UsageEvent) -> Rates | None:
+def find(event: UsageEvent | PricedCall) -> Rates | None:
     """The rates of the model that answered, else of the one that was asked for; None where there are none."""
     # No price begins within a minute, and what is remembered by the minute is found again.
     minute = min(event.request_id.int >> 80, LAST_MILLISECOND) // 60_000

@@ -8,7 +8,8 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderKey:
-    """What may be shown of a stored provider key. `key_hint` is its last four characters."""
+    """What may be shown of a stored provider key. `key_hint` is its last four characters. Where a provider has a default key,
+    calls go to that one alone. `replaces` is the key whose rotation made this one."""
 
     id: UUID
     org_id: UUID
@@ -18,6 +19,8 @@ class ProviderKey:
     base_url: str | None
     demo: bool
     created_at: datetime
+    is_default: bool = False
+    replaces: UUID | None = None
 
 
 class SealedFor(StrEnum):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 
+from navplane.model.kept_content import KeptContent
 from navplane.model.usage_event import MalformedEvent, UsageEvent
 from navplane.telemetry import logger
 
@@ -20,6 +21,15 @@ def write_unless_sent(send: Callable[[UsageEvent], None], event: UsageEvent) -> 
     except Exception as exc:
         write(event, reason=type(exc.__cause__ or exc).__name__)
         return False
+
+
+def send_content(send: Callable[[str], None], content: KeptContent) -> None:
+    """Send `content`, or go without: it must not reach a log."""
+    try:
+        send(content.to_json())
+    except Exception as exc:
+        facts = {"request_id": str(content.request_id), "error": type(exc.__cause__ or exc).__name__}
+        logger.warning("content.unsent", extra=facts)
 
 
 def write(event: UsageEvent, *, reason: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from navplane.model.ids import new_id
+from navplane.model.kept_content import KeptContent
 from navplane.model.usage_event import UsageEvent
 from navplane.queue import fallback
 from navplane.queue.message import DeadLetter, Message
@@ -68,11 +69,17 @@ class PostgresRequestLog:
                     self._unsent.append(event)
                     return
 
+    def publish_content(self, content: KeptContent) -> None:
+        fallback.send_content(self._put, content)
+
     def send(self, event: UsageEvent) -> None:
         """Raise DependencyUnavailable if the event is not known to be in the queue."""
+        self._put(event.to_json())
+
+    def _put(self, body: str) -> None:
         with self._connections.connection() as db:
             insert = self._inserts.get(db) or self._inserts.setdefault(db, db.prepare(_INSERT))
-            insert.run(id=new_id(), body=event.to_json())
+            insert.run(id=new_id(), body=body)
 
     def ready(self) -> None:
         with self._connections.connection() as db:

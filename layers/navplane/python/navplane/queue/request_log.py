@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from navplane.model.kept_content import KeptContent
 from navplane.model.usage_event import UsageEvent
 
 
@@ -9,6 +10,10 @@ class RequestLog(Protocol):
     def publish(self, event: UsageEvent) -> None:
         """Hand over the event durably. Never raises to the caller: what no queue takes is written to the log as one
         `ledger.fallback` line, which `navplane ledger replay` reads."""
+        ...
+
+    def publish_content(self, content: KeptContent) -> None:
+        """Hand over what was asked and answered, if the queue takes it. Never raises, and never writes any of it to a log."""
         ...
 
     def ready(self) -> None:

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from navplane.errors import DependencyUnavailable
+from navplane.model.kept_content import KeptContent
 from navplane.model.usage_event import UsageEvent
 from navplane.queue import fallback
 from navplane.queue.message import DeadLetter, Message
@@ -67,15 +68,21 @@ class SqsRequestLog:
     def publish(self, event: UsageEvent) -> None:
         fallback.write_unless_sent(self.send, event)
 
+    def publish_content(self, content: KeptContent) -> None:
+        fallback.send_content(self._put, content)
+
     def send(self, event: UsageEvent) -> None:
         """Raise DependencyUnavailable if the event is not known to be in the queue. One that was accepted though its answer
         got lost is sent twice, which is harmless: the writer is idempotent."""
+        self._put(event.to_json())
+
+    def _put(self, body: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         give_up_at = time.monotonic() + PUBLISH_SECONDS
         for attempt in range(1, TRIES + 1):
             try:
-                self._sqs().send_message(QueueUrl=self._queue_url, MessageBody=event.to_json())
+                self._sqs().send_message(QueueUrl=self._queue_url, MessageBody=body)
                 return
             except (BotoCoreError, ClientError) as exc:
                 pause = random.uniform(0, 0.1 * 2**attempt)  # noqa: S311 - jitter

@@ -19,6 +19,7 @@ LOGIN_ROLES = (
     "navplane_gate",
     "navplane_rewrap",
     "navplane_signer",
+    "navplane_probe",
 )
 # Who owns functions that others may only call: those of the gate, and those that keep the audit and destroy secrets.
 DEFINER_ROLES = ("navplane_gate_definer", "navplane_keeper")

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from navplane.model.provider_key import ProviderKey
+from navplane.model.provider_key import ProviderKey, SealedProviderKey, SealingContext
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 
-COLUMNS = "id, org_id, provider, label, key_hint, base_url, demo, created_at"
+COLUMNS = "id, org_id, provider, label, key_hint, base_url, demo, created_at, is_default, replaces"
 
 
 def insert(db: Connection, key: ProviderKey, *, region: str, sealed: bytes, kek_id: str) -> bool:
@@ -17,8 +17,10 @@ def insert(db: Connection, key: ProviderKey, *, region: str, sealed: bytes, kek_
     rows = db.run(
         """
         INSERT INTO public.provider_keys
-            (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id, created_at, updated_at)
-        VALUES (:org_id, :id, :provider, :label, :key_hint, :base_url, :region, :demo, :sealed, :kek_id, :now, :now)
+            (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id, is_default, replaces, created_at,
+            updated_at)
+        VALUES (:org_id, :id, :provider, :label, :key_hint, :base_url, :region, :demo, :sealed, :kek_id, :is_default,
+            :replaces::uuid, :now, :now)
         ON CONFLICT (org_id, provider, label) WHERE deleted_at IS NULL DO NOTHING
         RETURNING id
         """,
@@ -32,8 +34,11 @@ def insert(db: Connection, key: ProviderKey, *, region: str, sealed: bytes, kek_
         demo=key.demo,
         sealed=sealed,
         kek_id=kek_id,
+        is_default=key.is_default,
+        replaces=key.replaces,
         now=key.created_at,
     )
+    _settle(db, org_id=key.org_id, provider=key.provider)
     return bool(rows)
 
 
@@ -48,6 +53,32 @@ def is_taken(db: Connection, *, org_id: UUID, provider: str, label: str) -> bool
         label=label,
     )
     return bool(rows)
+
+
+def is_there(db: Connection, *, org_id: UUID, provider_key_id: UUID) -> bool:
+    rows = db.run(
+        "SELECT 1 FROM public.provider_keys WHERE org_id = :org_id AND id = :id AND deleted_at IS NULL",
+        org_id=org_id,
+        id=provider_key_id,
+    )
+    return bool(rows)
+
+
+def sealed(db: Connection, *, org_id: UUID, provider_key_id: UUID) -> SealedProviderKey | None:
+    """What a key is sealed as and where it belongs. For the role that may open it; no other can read it."""
+    rows = db.run(
+        """
+        SELECT provider, region, base_url, demo, sealed FROM public.provider_keys
+         WHERE org_id = :org_id AND id = :id AND deleted_at IS NULL AND length(sealed) > 0
+        """,
+        org_id=org_id,
+        id=provider_key_id,
+    )
+    if not rows:
+        return None
+    provider, region, base_url, demo, value = rows[0]
+    context = SealingContext(org_id=org_id, provider_key_id=provider_key_id, provider=provider, region=region)
+    return SealedProviderKey(context=context, base_url=base_url, demo=demo, sealed=bytes(value))
 
 
 def page(db: Connection, *, org_id: UUID, limit: int, after: Position | None) -> list[ProviderKey]:
@@ -67,6 +98,40 @@ def page(db: Connection, *, org_id: UUID, limit: int, after: Position | None) ->
     return [_provider_key(row) for row in rows]
 
 
+def find(db: Connection, *, org_id: UUID, provider_key_id: UUID) -> ProviderKey | None:
+    sql = f"SELECT {COLUMNS} FROM public.provider_keys WHERE org_id = :org_id AND id = :id AND deleted_at IS NULL"  # noqa: S608
+    rows = db.run(sql, org_id=org_id, id=provider_key_id)
+    return _provider_key(rows[0]) if rows else None
+
+
+def region_of(db: Connection, *, org_id: UUID, provider_key_id: UUID) -> str:
+    """What its sealed value is bound to, beside its ids and its provider."""
+    sql = "SELECT region FROM public.provider_keys WHERE org_id = :org_id AND id = :id"
+    return str(db.run(sql, org_id=org_id, id=provider_key_id)[0][0])
+
+
+def update(db: Connection, key: ProviderKey) -> None:
+    """Its label, and whether it is the default one of its provider: then no other is."""
+    if key.is_default:
+        db.run(
+            """
+            UPDATE public.provider_keys SET is_default = false
+             WHERE org_id = :org_id AND provider = :provider AND is_default AND id <> :id
+            """,
+            org_id=key.org_id,
+            provider=key.provider,
+            id=key.id,
+        )
+    db.run(
+        "UPDATE public.provider_keys SET label = :label, is_default = :is_default WHERE org_id = :org_id AND id = :id",
+        org_id=key.org_id,
+        id=key.id,
+        label=key.label,
+        is_default=key.is_default,
+    )
+    _settle(db, org_id=key.org_id, provider=key.provider)
+
+
 def delete(db: Connection, *, org_id: UUID, provider_key_id: UUID, now: datetime) -> ProviderKey | None:
     """The key as it was, or None when there is none. Rows of past requests keep naming its id."""
     rows = db.run(
@@ -78,7 +143,11 @@ def delete(db: Connection, *, org_id: UUID, provider_key_id: UUID, now: datetime
         id=provider_key_id,
         now=now,
     )
-    return _provider_key(rows[0]) if rows else None
+    if not rows:
+        return None
+    deleted = _provider_key(rows[0])
+    _settle(db, org_id=org_id, provider=deleted.provider)
+    return deleted
 
 
 def delete_all(db: Connection, *, org_id: UUID, now: datetime) -> list[UUID]:
@@ -93,6 +162,21 @@ def delete_all(db: Connection, *, org_id: UUID, now: datetime) -> list[UUID]:
     return [row[0] for row in rows]
 
 
+def _settle(db: Connection, *, org_id: UUID, provider: str) -> None:
+    """Whoever is not the provider's default stands by while there is one. After every change of either."""
+    db.run(
+        """
+        UPDATE public.provider_keys AS k SET stands_by = NOT k.stands_by
+         WHERE k.org_id = :org_id AND k.provider = :provider AND k.deleted_at IS NULL
+           AND k.stands_by <> (NOT k.is_default AND EXISTS (
+               SELECT FROM public.provider_keys AS d
+                WHERE d.org_id = :org_id AND d.provider = :provider AND d.is_default AND d.deleted_at IS NULL))
+        """,
+        org_id=org_id,
+        provider=provider,
+    )
+
+
 def _provider_key(row: Sequence[Any]) -> ProviderKey:
     return ProviderKey(
         id=row[0],
@@ -103,4 +187,6 @@ def _provider_key(row: Sequence[Any]) -> ProviderKey:
         base_url=row[5],
         demo=row[6],
         created_at=row[7],
+        is_default=row[8],
+        replaces=row[9],
     )

@@ -51,9 +51,10 @@ def holder_of(db: Connection, *, digest: bytes, request_id: RequestId, now: date
     return Holder(org_id=rows[0][0], workspace_id=rows[0][1], refused=rows[0][2], pending=rows[0][3]) if rows else None
 
 
-def find(db: Connection, *, org_id: UUID, workspace_id: UUID, request_id: RequestId) -> Receipt | None:
+def find(db: Connection, *, org_id: UUID, workspace_id: UUID | None, request_id: RequestId) -> Receipt | None:
+    """Of a request of that workspace; None: of any of the organization's."""
     row = find_request(db, org_id=org_id, request_id=request_id)
-    if row is None or row.workspace_id != workspace_id:
+    if row is None or workspace_id not in (None, row.workspace_id):
         return None
     ((route, attempt_log),) = db.run(
         "SELECT route, attempt_log FROM public.request_logs WHERE org_id = :org_id AND request_id = :request_id",

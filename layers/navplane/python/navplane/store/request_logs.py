@@ -21,6 +21,7 @@ from navplane.model.usage import Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection, sqlstate
 from navplane.store.ledger import AGREED, ENTER
+from navplane.store.request_filter import EVERYTHING, Wanted
 from navplane.store.rollups import MOVES, adding_up
 
 # Which fact wins: a later one supersedes the row of its request only from further right.
@@ -267,20 +268,25 @@ class RequestRow:
     usage: Usage
 
 
+# No UUIDv7 is as large.
+_BEYOND = UUID(int=2**128 - 1)
 _ROW = tuple(name for name in RequestRow.__dataclass_fields__ if name != "usage")
 
 
-def list_requests(db: Connection, *, org_id: UUID, limit: int, cursor: RequestId | None = None) -> list[RequestRow]:
-    """Up to `limit` requests, newest first; with a `cursor`, those older than that request."""
+def list_requests(
+    db: Connection, *, org_id: UUID, limit: int, cursor: RequestId | None = None, wanted: Wanted = EVERYTHING
+) -> list[RequestRow]:
+    """Up to `limit` of the requests that are wanted, newest first; with a `cursor`, those older than that request."""
     rows = db.run(
         f"""
         SELECT {", ".join((*_ROW, *_COUNTS))} FROM public.request_logs
-         WHERE org_id = :org_id AND (:cursor::uuid IS NULL OR request_id < :cursor::uuid)
+         WHERE org_id = :org_id AND request_id < :cursor AND {wanted.condition()}
          ORDER BY request_id DESC LIMIT :limit
         """,  # noqa: S608 - what is filled in are names of our own columns
         org_id=org_id,
-        cursor=cursor,
+        cursor=cursor or _BEYOND,
         limit=limit,
+        **wanted.arguments(),
     )
     return [_row(row) for row in rows]
 

@@ -1,0 +1,22 @@
+"""provider_probe: asks a provider about a stored key, for functions that may not open one. Postgres as navplane_probe; the
+KEK to unwrap; HTTP to providers."""
+
+from typing import Any
+from uuid import UUID
+
+from navplane import wiring
+from navplane.config import ProbeSettings
+
+settings = ProbeSettings.from_env()
+probe = wiring.provider_probe(settings)
+
+
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """`{"operation": "test", "org_id", "provider_key_id"}` → `{"result", "tested_at", "duration_ms"}`; a result of null says
+    that there is no such key. Raises for any other operation, and when the database or the KEK is away."""
+    if event.get("operation") != "test":
+        raise ValueError("The operation must be: test.")
+    probed = probe.test(org_id=UUID(event["org_id"]), provider_key_id=UUID(event["provider_key_id"]))
+    if probed is None:
+        return {"result": None}
+    return {"result": probed.result.value, "tested_at": probed.tested_at.isoformat(), "duration_ms": probed.duration_ms}
