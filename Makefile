@@ -86,6 +86,7 @@ test: .venv/.ready .venv-tools/.ready .venv-sdk-previous/.ready  ## Run every te
 .PHONY: faults
 faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints one JSON line
 	STORM_REQUESTS=500 STORM_LIMIT=200 STORM_PROCESSES=8 \
+	RATE_WINDOWS=30 RATE_LIMIT=60 RATE_PROCESSES=8 \
 	AUDIT_STEP=1 ROTATION_EXITS=150 \
 	HTTP_REQUESTS=5000 HTTP_KILLS=20 \
 	REPRICE_ROWS=20000 REPRICE_KILLS=40 \

@@ -2,7 +2,8 @@
 
 from navplane import wiring
 from navplane.config import ProxySettings
-from navplane.gateway.app import GATE_THREADS, Gateway
+from navplane.gateway.app import Gateway
+from navplane.gateway.threads import GATE_THREADS
 from navplane.upstream.client import UpstreamClient
 
 settings = ProxySettings.from_env()

@@ -8,7 +8,8 @@ from contextlib import suppress
 import uvicorn
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.gateway.app import GATE_THREADS, Gateway
+from navplane.gateway.app import Gateway
+from navplane.gateway.threads import GATE_THREADS
 from navplane.model.tenancy import Region
 from navplane.model.usage_event import UsageEvent
 from navplane.queue.sqs import SqsRequestLog

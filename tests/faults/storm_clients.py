@@ -1,6 +1,7 @@
 """A crowd of proxies in one process of its own, which asks one gate for one key at once. Run with one JSON argument.
 
-Says `ready` when it is connected, waits for a line, and says as JSON which requests were admitted and which were refused.
+Says `ready` when it is connected, waits for a line, asks so many `requests` at each of the `moments`, and says as JSON which
+were admitted and how many were refused.
 """
 
 import json
@@ -13,7 +14,7 @@ from uuid import UUID
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Admission, Ask, Charge
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.model.ids import new_request_id
+from navplane.model.ids import new_request_id, time_of
 from navplane.model.tenancy import Region
 from navplane.model.usage import Endpoint
 from navplane.store.database import Database, connector
@@ -36,11 +37,11 @@ def ask(digest: bytes, now: datetime) -> Ask:
     )
 
 
-def decided(gate: PostgresGate, each: Ask, now: datetime) -> UUID | None:
+def decided(gate: PostgresGate, each: Ask) -> UUID | None:
     """The id, if it was admitted. A gate that did not answer is asked again about the same request."""
     for _ in range(TRIES):
         try:
-            return each.request_id if isinstance(gate.admit(each, now), Admission) else None
+            return each.request_id if isinstance(gate.admit(each, time_of(each.request_id)), Admission) else None
         except DependencyUnavailable:
             continue
     raise AssertionError("the gate never answered")
@@ -51,14 +52,14 @@ def storm(settings: dict[str, Any]) -> None:
         host=settings["host"], port=5432, name=settings["name"], user="navplane_gate",
         password=lambda: settings["password"], tls=False, tls_ca_file=None, timeout_seconds=5,
     )  # fmt: skip
-    threads, now = settings["threads"], datetime.fromisoformat(settings["now"])
+    threads, moments = settings["threads"], [datetime.fromisoformat(moment) for moment in settings["moments"]]
     gate = PostgresGate(Database(connect, size=threads, wait_seconds=30))
-    asks = [ask(bytes.fromhex(settings["digest"]), now) for _ in range(settings["requests"])]
+    asks = [ask(bytes.fromhex(settings["digest"]), moment) for moment in moments for _ in range(settings["requests"])]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: gate.ready(), range(threads)))
         print("ready", flush=True)
         sys.stdin.readline()
-        answers = list(pool.map(lambda each: decided(gate, each, now), asks))
+        answers = list(pool.map(lambda each: decided(gate, each), asks))
     admitted = [str(answer) for answer in answers if answer is not None]
     print(json.dumps({"admitted": admitted, "refused": len(answers) - len(admitted)}), flush=True)
 

@@ -5,12 +5,9 @@ Each run prints one JSON line. STORM_REQUESTS, STORM_LIMIT and STORM_PROCESSES m
 
 import json
 import os
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -21,6 +18,7 @@ from navplane.model.ids import new_id
 from navplane.model.limit import Limit, LimitKind, LimitMode, LimitScope
 from navplane.store.migrate import ensure_partitions
 
+from tests.faults.crowd import crowd
 from tests.faults.storm_clients import ask
 from tests.support.gate_seed_postgres import PostgresSeed, Tenant
 from tests.support.postgres import TestDatabase
@@ -99,37 +97,6 @@ def now(databases: TestDatabase) -> datetime:
     return NOW
 
 
-def crowd(database: TestDatabase, tenant: Tenant) -> list[dict[str, Any]]:
-    """What each process says, when all were let go at once."""
-    where = database.settings("navplane_gate")
-    settings = {
-        "host": where["DATABASE_HOST"], "name": where["DATABASE_NAME"], "password": where["DATABASE_PASSWORD"],
-        "digest": tenant.digest.hex(), "now": NOW.isoformat(), "threads": THREADS,
-    }  # fmt: skip
-    # As even as it goes, and all of them.
-    shares = [len(range(n, REQUESTS, PROCESSES)) for n in range(PROCESSES)]
-    command = [sys.executable, "-m", "tests.faults.storm_clients"]
-    processes = [
-        subprocess.Popen(
-            [*command, json.dumps({**settings, "requests": share})], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for share in shares
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        return [json.loads(process.communicate(timeout=120)[0]) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-
-
 def leaked(database: TestDatabase) -> int:
     with database.superuser() as db:
         rows = db.run(
@@ -157,7 +124,9 @@ def play(database: TestDatabase, tenant: Tenant, kind: LimitKind, *, name: str) 
     )  # fmt: skip
     PostgresSeed(database.as_role("navplane_admin")).set_limit(tenant.org_id, beside)
     started = time.monotonic()
-    said = crowd(database, tenant)
+    # As even as it goes, and all of them.
+    shares = [len(range(n, REQUESTS, PROCESSES)) for n in range(PROCESSES)]
+    said = crowd(database, tenant, moments=[NOW], shares=shares, threads=THREADS)
     seconds = time.monotonic() - started
     admitted = [UUID(request_id) for each in said for request_id in each["admitted"]]
     proxy, writer = PostgresGate(database.as_role("navplane_gate")), database.as_role("navplane_writer")

@@ -413,7 +413,7 @@ def _worst(fit: Sequence[tuple[Target, Charge]], destination: Destination) -> Ch
     steps = {target.step for target, _ in fit}
     tokens = [max(charge.tokens for target, charge in fit if target.step == step) for step in steps]
     money = [max(charge.nano_usd or 0 for target, charge in fit if target.step == step) for step in steps]
-    return Charge(tokens=together(tokens), nano_usd=together(money))
+    return Charge(tokens=min(together(tokens), MOST_COUNTED), nano_usd=min(together(money), MOST_COUNTED))
 
 
 def _rank(limit: Limit) -> tuple[int, int]:

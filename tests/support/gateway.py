@@ -16,6 +16,7 @@ from navplane.crypto.kek import KekUnwrapper
 from navplane.crypto.kek_local import LocalKek
 from navplane.gate.gate import Caller, Gate
 from navplane.gateway.app import Gateway
+from navplane.gateway.closing import Closing
 from navplane.gateway.limits import DEFAULT_LIMITS, Limits
 from navplane.model.ids import new_id
 from navplane.model.provider_key import SealedProviderKey, SealingContext, Secret
@@ -72,6 +73,7 @@ class GatewayServer:
         limits: Limits = DEFAULT_LIMITS,
         region: Region = Region.US,
         connect_seconds: float = 5.0,
+        closing: Closing | None = None,
     ) -> None:
         self.gate = MemoryGate()
         self.log = MemoryRequestLog()
@@ -84,6 +86,7 @@ class GatewayServer:
             key_prefixes=("np_", "lc_"),
             max_body_bytes=MAX_BODY_BYTES,
             limits=limits,
+            closing=closing,
         )
         self._hosted: HostedApp | None = None
 

@@ -94,6 +94,7 @@ class FakeProvider:
         self._changed = threading.Condition()
         self._received: list[Received] = []
         self._steps: list[Step] = answer("404 Not Found")
+        self._turns: list[list[Step]] = []
         self.connections = 0
         self.closed_by_peer = 0
         self._loop = asyncio.new_event_loop()
@@ -118,7 +119,11 @@ class FakeProvider:
         return self.requests[-1]
 
     def script(self, steps: Sequence[Step]) -> None:
-        self._steps = list(steps)
+        self._steps, self._turns = list(steps), []
+
+    def script_in_turn(self, *answers: Sequence[Step]) -> None:
+        """One answer for each request, the last one for all that follow."""
+        self._turns, self._steps = [list(steps) for steps in answers[:-1]], list(answers[-1])
 
     def wait_for_requests(self, count: int) -> list[Received]:
         with self._changed:
@@ -187,7 +192,7 @@ class FakeProvider:
                 with self._changed:
                     self._received.append(request)
                     self._changed.notify_all()
-                if not await self._play(list(self._steps), reader, writer):
+                if not await self._play(self._turns.pop(0) if self._turns else list(self._steps), reader, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
             self._note_closed()

@@ -12,6 +12,7 @@ from navplane import wiring
 from navplane.admin import (
     api_keys,
     audit,
+    budgets,
     contents,
     data_mode,
     health,
@@ -43,7 +44,8 @@ from navplane.config import AdminSettings, ProbeSettings
 from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.gateway.app import GATE_THREADS, LOG_THREADS, Gateway
+from navplane.gateway.app import Gateway
+from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
 from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
 from navplane.ingest.reap import Reaper
@@ -65,7 +67,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?|budgets)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -115,6 +117,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
         region=settings.region,
         key_prefixes=settings.key_prefixes,
         max_body_bytes=settings.max_body_bytes,
+        closing=log if isinstance(log, PostgresRequestLog) else None,
     )
     return Served(
         gateway=gateway,
@@ -172,7 +175,15 @@ def _provider_probe(settings: ServeSettings) -> ProviderProbe:
 
 def _analytics(settings: ServeSettings) -> App:
     plane = replace(_plane(settings, "navplane_reader", records_users=False), list_lines=wiring.list_lines)
-    routers = (requests.router, request_detail.router, usage.router, platform_usage.router, audit.router, receipts.router)
+    routers = (
+        requests.router,
+        request_detail.router,
+        usage.router,
+        budgets.router,
+        platform_usage.router,
+        audit.router,
+        receipts.router,
+    )
     return create(title=openapi.TITLE, routers=routers, plane=plane)
 
 

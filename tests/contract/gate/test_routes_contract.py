@@ -323,13 +323,17 @@ def test_target_without_a_price_or_a_bound_is_left_out_under_a_limit_that_asks(g
 
 
 @pytest.mark.parametrize("mode", LimitMode)
-def test_no_claim_is_too_large_to_be_counted(gate: Gate, tenant: Tenant, mode: LimitMode) -> None:
-    tenant.seed.set_price("openai", "gpt-5", replace(DEAR, context_tokens=2_000_000_000))
+@pytest.mark.parametrize("name", ["gpt-5", "chain"])
+def test_no_claim_is_too_large_to_be_counted(gate: Gate, tenant: Tenant, mode: LimitMode, name: str) -> None:
+    same = [Target(provider=provider, model="gpt-5", step=step) for step, provider in enumerate(OFFERING)]
+    route(tenant, "chain", *same, fallback_when_billed=True)
+    for provider in OFFERING:
+        tenant.seed.set_price(provider, "gpt-5", replace(DEAR, context_tokens=2_000_000_000))
     for kind in (LimitKind.USD_PER_MONTH, LimitKind.TOKENS_PER_DAY):
         made = Limit(id=new_id(), scope=LimitScope.ORGANIZATION, scope_id=tenant.org_id, kind=kind, amount=10**18, mode=mode)
         tenant.seed.set_limit(tenant.org_id, made)
     huge = Worst(input_tokens=1, output_tokens=2**31 * 2**31, contexts=2**31 - 1)
-    answer = gate.admit(ask(tenant, "gpt-5", worst=huge), NOW)
+    answer = gate.admit(ask(tenant, name, worst=huge), NOW)
     assert isinstance(answer, Admission) is (mode is LimitMode.NORMAL)
     again = gate.admit(ask(tenant, "gpt-5", worst=WORST), NOW)
     assert isinstance(again, Admission) is (mode is LimitMode.STRICT)

@@ -35,7 +35,8 @@ ROUTES = {
     },
     "AdminProviderKeysFunction": {
         f"get {ORG}/provider-keys", f"post {ORG}/provider-keys", f"delete {ORG}/provider-keys/{{key_id}}",
-        f"put {ORG}/provider-keys/{{key_id}}", f"post {ORG}/provider-keys/{{key_id}}/rotate",
+        f"get {ORG}/provider-keys/{{key_id}}", f"put {ORG}/provider-keys/{{key_id}}",
+        f"post {ORG}/provider-keys/{{key_id}}/rotate",
         f"post {ORG}/provider-keys/{{key_id}}/test",
         "get /health", "get /ready",
     },
@@ -43,7 +44,7 @@ ROUTES = {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
         f"get {ORG}/requests/{{request_id}}",
         f"get {ORG}/usage/top", "get /admin/usage/summary", "get /admin/usage/breakdown", "get /admin/usage/timeseries",
-        "get /admin/usage/top",
+        "get /admin/usage/top", f"get {ORG}/budgets",
         f"get {ORG}/audit", f"get {ORG}/audit/export", "get /admin/audit/recent", "get /admin/audit/keys",
         "get /admin/audit/export",
         "get /v1/receipts/{request_id}",

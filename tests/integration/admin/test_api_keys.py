@@ -108,6 +108,27 @@ def test_what_makes_no_key_is_refused(api: TestClient, path: str, body: dict[str
     assert len(api.get(path).json()["items"]) == 1
 
 
+def test_a_key_may_use_the_models_that_it_is_allowed_and_so_may_its_successor(
+    api: TestClient, path: str, admission: Admission
+) -> None:
+    key = api.post(path, json={"name": "x", "allowed_models": ["gpt-5*", "o3"]}).json()
+    one, refused = f"{path}/{key['id']}", RefusalReason.MODEL_NOT_ALLOWED
+    provider_key = {"provider": "openai", "label": "x", "api_key": "sk-live-12345678"}
+    assert api.post(path.replace("api-keys", "provider-keys"), json=provider_key).status_code == 201
+    assert key["allowed_models"] == ["gpt-5*", "o3"]
+    assert [admission.refusal(key["api_key"], model=model) for model in ("gpt-5-mini", "gpt-4o")] == [None, refused]
+    policies = path.replace("api-keys", "policies")
+    (policy,) = api.get(policies).json()["items"]
+    api.put(f"{policies}/{policy['id']}", json={"allow_models": ["gpt-5*"], "block_models": ["gpt-5-pro"]})
+    assert api.put(one, json={"name": "y"}).json()["allowed_models"] == ["gpt-5*"]
+    assert api.put(one, json={"allowed_models": ["*"]}).json()["allowed_models"] == ["*"]
+    assert [admission.refusal(key["api_key"], model=model) for model in ("gpt-4o", "gpt-5-pro")] == [None, refused]
+    new = api.post(f"{one}/rotate", json={"overlap_seconds": 60}).json()
+    assert (new["allowed_models"], api.get(one).json()["allowed_models"]) == (["*"], ["*"])
+    assert admission.refusal(new["api_key"], model="gpt-5-pro") is refused
+    assert api.put(f"{path}/{new['id']}", json={"allowed_models": []}).json()["allowed_models"] == []
+
+
 def test_a_revoked_key_is_refused_by_the_very_next_call_and_stays_in_the_list(
     api: TestClient, path: str, made: dict[str, Any], admission: Admission
 ) -> None:

@@ -65,6 +65,14 @@ def test_a_label_can_be_changed_to_one_that_is_free(api: TestClient, path: str, 
     assert sorted(opened()) == [FIRST, SECOND]
 
 
+def test_a_change_of_what_has_changed_meanwhile_is_refused(api: TestClient, path: str, key: dict[str, Any]) -> None:
+    read = api.get(f"{path}/{key['id']}")
+    assert read.json() == key
+    version = {"if-match": read.headers["etag"]}
+    assert api.put(f"{path}/{key['id']}", json={"label": "one"}, headers=version).status_code == 200
+    assert api.put(f"{path}/{key['id']}", json={"label": "two"}, headers=version).status_code == 412
+
+
 def test_calls_go_to_the_default_key_alone_until_there_is_none(
     api: TestClient, path: str, key: dict[str, Any], opened: Opened
 ) -> None:

@@ -88,6 +88,9 @@ def test_running_it_again_changes_nothing(rewrapper: Rewrapper, vault: Vault, su
     with rewrapper.database.transaction() as db:
         (rotation,) = kek_rotations.rotations(db)
     assert (rotation.rewrapped, rotation.finished_at) == (6, NOW)
+    events = superuser.run("SELECT org_id, action, resource, after->>'successor' FROM audit_events ORDER BY sequence")
+    resource = f"kek/{rewrapper.old.kek_id}"
+    assert events == [[None, action, resource, rewrapper.new.kek_id] for action in ("kek:rotate", "kek:retire")]
 
 
 def test_it_stops_between_two_rows_when_its_time_is_up_and_goes_on_where_it_was(

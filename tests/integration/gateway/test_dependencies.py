@@ -10,8 +10,8 @@ import pytest
 from navplane.crypto.kek_local import LocalKek
 from navplane.errors import DecryptionError, DependencyUnavailable, OutcomeUnknown
 from navplane.gate.gate import Admission, Ask, Charge, Refusal
-from navplane.gateway.app import GATE_THREADS
 from navplane.gateway.limits import Limits
+from navplane.gateway.threads import GATE_THREADS
 from navplane.model.ids import RequestId
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.usage import Outcome, Usage, UsageQuality

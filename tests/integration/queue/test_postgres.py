@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 
 import pytest
 from navplane.errors import DependencyUnavailable
@@ -13,6 +15,7 @@ from pg8000.exceptions import DatabaseError
 
 from tests.support.log_lines import captured_log
 from tests.support.postgres import TestDatabase
+from tests.support.tenants import reservation_states, seed_caller, seed_reservations
 from tests.support.usage_events import usage_event
 
 
@@ -165,3 +168,36 @@ def test_only_the_writer_may_read_the_queue(role: str, databases: TestDatabase, 
     for statement in ("SELECT body FROM public.usage_queue", "DELETE FROM public.usage_queue"):
         with pytest.raises(DatabaseError, match="42501"), database.connection() as db:
             db.run(statement)
+
+
+# -- settled in the same step --------------------------------------------------------------------------------------------
+
+
+def test_settling_and_queueing_are_one_step(log: PostgresRequestLog, source: PostgresMessages, superuser: Connection) -> None:
+    event = usage_event()
+    seed_reservations(superuser, seed_caller(superuser), [event.request_id], state="reserved", tokens=99)
+    log.settle_and_send(event, tokens=18, nano_usd=None, now=datetime.now(UTC))
+    assert [message.body for message in source.take(10, wait_seconds=0)] == [event.to_json()]
+    assert reservation_states(superuser, [event.request_id]) == {event.request_id: ("settled", 18)}
+
+
+def test_what_can_not_be_settled_is_not_queued_either(
+    log: PostgresRequestLog, source: PostgresMessages, superuser: Connection
+) -> None:
+    """Whoever asked then does the two apart: the event is queued once, whatever becomes of the reservation."""
+    superuser.run("REVOKE EXECUTE ON FUNCTION gate_settle(uuid, bigint, bigint, timestamptz) FROM navplane_gate")
+    event = usage_event()
+    with pytest.raises(DatabaseError, match="42501"):
+        log.settle_and_send(event, tokens=18, nano_usd=None, now=datetime.now(UTC))
+    assert source.take(10, wait_seconds=0) == []
+    log.publish(event)
+    assert len(source.take(10, wait_seconds=0)) == 1
+
+
+def test_it_is_said_when_it_is_not_known_to_be_done() -> None:
+    class Nowhere:
+        def connection(self) -> AbstractContextManager[Connection]:
+            raise DependencyUnavailable("away")
+
+    with pytest.raises(DependencyUnavailable):
+        PostgresRequestLog(Nowhere()).settle_and_send(usage_event(), tokens=1, nano_usd=None, now=datetime.now(UTC))

@@ -7,6 +7,7 @@ from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Caller
 from navplane.gateway.content import Capture, DataModes
 from navplane.gateway.headers import KeyFinder
+from navplane.gateway.threads import Threads
 from navplane.model.ids import new_id
 from navplane.model.kept_content import MARK, MAX_BYTES, KeptContent
 from navplane.model.provider_key import Secret
@@ -85,13 +86,14 @@ class GateThatIsAway(MemoryGate):
 
 def test_the_gate_is_asked_once_in_a_while_and_an_error_is_not_remembered() -> None:
     gate, caller = MemoryGate(), Caller(org_id=new_id(), workspace_id=new_id(), key_id=new_id())
-    modes = DataModes(gate)
+    threads = Threads()
+    modes = DataModes(gate, threads=threads)
     assert modes.at_hand(caller) is None
     gate.set_data_mode(caller.workspace_id, DataMode.FULL)
     assert modes.ask(caller) is True
     assert modes.at_hand(caller) is True
     assert modes.at_hand(Caller(org_id=caller.org_id, workspace_id=UUID(int=1), key_id=caller.key_id)) is None
-    away = DataModes(GateThatIsAway())
+    away = DataModes(GateThatIsAway(), threads=threads)
     with pytest.raises(DependencyUnavailable):
         away.ask(caller)
     assert away.at_hand(caller) is None

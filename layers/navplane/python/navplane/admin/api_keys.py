@@ -1,86 +1,29 @@
 """API keys: what applications present. Made, listed, changed, rotated and revoked; shown whole only once."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
 
 from navplane.admin import change, paging
 from navplane.admin.access import Call, Permission, require
-from navplane.admin.fields import Body, Name, View
-from navplane.admin.organizations import IssuedKey
+from navplane.admin.api_key_views import ApiKeyChange, ApiKeyPage, ApiKeyView, IssuedApiKey, NewApiKey, Rotation, view
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.crypto.api_key import digest, hint, new_api_key
 from navplane.errors import Conflict, Invalid, NotFound
 from navplane.model.api_key import ApiKey, ApiKeyStatus
 from navplane.model.ids import new_id
+from navplane.model.policy import Policy, PolicyScope
 from navplane.store import api_keys, limits, policies, users, workspaces
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
 
 router = APIRouter(tags=["API keys"])
-
-LONGEST_OVERLAP = timedelta(days=30)
-# A UUID and a time come as text, which strict models take from JSON only; what is checked here comes through Python.
-Id = Annotated[UUID, Field(strict=False)]
-Expiry = Annotated[AwareDatetime, Field(strict=False)]
-
-
-OWNER = "Whose it is: the id of a member of the organization. All keys of one person share that person's limits."
-
-
-class ApiKeyChange(Body):
-    """What is absent stays as it is."""
-
-    name: Name | None = Field(default=None, examples=["checkout"])
-    owner_user_id: Id | None = Field(default=None, description=OWNER + " null: it is nobody's.")
-    expires_at: Expiry | None = Field(default=None, description="From then on it is refused. null: it has no end.")
-
-
-class NewApiKey(Body):
-    name: Name = Field(examples=["checkout"])
-    workspace_id: Id | None = Field(default=None, description="The organization's default one unless given.")
-    owner_user_id: Id | None = Field(default=None, description=OWNER)
-    expires_at: Expiry | None = Field(default=None, description="From then on it is refused.")
-
-
-class Rotation(Body):
-    overlap_seconds: int = Field(
-        default=0,
-        ge=0,
-        le=int(LONGEST_OVERLAP.total_seconds()),
-        description="For how long the old key is good beside the new one. 0: it is refused once this has answered.",
-    )
-
-
-class ApiKeyView(View):
-    id: UUID
-    workspace_id: UUID
-    owner_user_id: UUID | None
-    name: str
-    is_default: bool = Field(description="The one that `rotate-key` of the organization replaces.")
-    key_prefix: str
-    key_hint: str = Field(description="Its last four characters.")
-    status: ApiKeyStatus
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    replaces: UUID | None = Field(description="The key whose rotation made this one.")
-    last_used_at: datetime | None = Field(description="To the minute, and known once the call's usage event is recorded.")
-    created_at: datetime
-
-
-class IssuedApiKey(ApiKeyView, IssuedKey):
-    pass
-
-
-class ApiKeyPage(View):
-    items: list[ApiKeyView]
-    next_cursor: str | None
 
 
 @router.get("/admin/orgs/{org_id}/api-keys", summary="List API keys, newest first", responses=responses(404, 422))
@@ -99,7 +42,7 @@ def list_api_keys(
         found = api_keys.page(db, org_id=org_id, limit=limit + 1, after=after, workspace_id=workspace_id)
     items, last = paging.cut(found, limit=limit)
     next_cursor = paging.encode(Position(created_at=last.created_at, id=last.id)) if last else None
-    return ApiKeyPage(items=[_view(item, call.now) for item in items], next_cursor=next_cursor)
+    return ApiKeyPage(items=[view(item, call.now) for item in items], next_cursor=next_cursor)
 
 
 @router.post(
@@ -108,7 +51,7 @@ def list_api_keys(
 def create_api_key(
     org_id: UUID, body: NewApiKey, call: Annotated[Call, require(Permission.API_KEY_CREATE)], plane: ThePlane
 ) -> IssuedApiKey:
-    """The key itself is shown this once. Its limits are set with `/limits`, scope `key`."""
+    """The key itself is shown this once. Its limits are set with `/limits`, the rest of its policy with `/policies`."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         key, secret = _new(
@@ -121,8 +64,9 @@ def create_api_key(
             now=call.now,
         )
         _insert(db, key, secret)
+        key = _allow(db, key, body.allowed_models)
         _record(db, call, after=key)
-    return IssuedApiKey(**_view(key, call.now).model_dump(), api_key=secret)
+    return IssuedApiKey(**view(key, call.now).model_dump(), api_key=secret)
 
 
 @router.get("/admin/orgs/{org_id}/api-keys/{key_id}", summary="Read an API key", responses=responses(404))
@@ -131,7 +75,7 @@ def read_api_key(
 ) -> ApiKeyView:
     with plane.database.transaction(org_id=org_id) as db:
         change.found(db, org_id=org_id)
-        return _view(_found(db, org_id=org_id, key_id=key_id), call.now)
+        return view(_found(db, org_id=org_id, key_id=key_id), call.now)
 
 
 @router.put("/admin/orgs/{org_id}/api-keys/{key_id}", summary="Change an API key", responses=responses(400, 404, 409, 413, 422))
@@ -146,14 +90,15 @@ def update_api_key(
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _found(db, org_id=org_id, key_id=key_id)
-        change.expected(call, _view(before, call.now))
+        change.expected(call, view(before, call.now))
         if before.revoked_at is not None:
             raise Conflict("A revoked API key can't be changed: create another.")
         _member(db, org_id=org_id, user_id=body.owner_user_id)
         after = _changed(before, body, call.now)
         api_keys.update(db, after)
+        after = _allow(db, after, body.allowed_models)
         _record(db, call, before=before, after=after)
-    return _view(after, call.now)
+    return view(after, call.now)
 
 
 @router.post(
@@ -169,8 +114,8 @@ def rotate_api_key(
     call: Annotated[Call, require(Permission.API_KEY_ROTATE)],
     plane: ThePlane,
 ) -> IssuedApiKey:
-    """The new key is shown this once and has the old one's workspace, name, expiry and limits. Without an overlap the old one
-    is refused once this has answered; with one, until it ends, each key has the limits for itself."""
+    """The new key is shown this once and has the old one's workspace, name, expiry, policy and limits. Without an overlap the
+    old one is refused once this has answered; with one, until it ends, each key has the limits for itself."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         old = _found(db, org_id=org_id, key_id=key_id)
@@ -186,7 +131,7 @@ def rotate_api_key(
             prefix=plane.key_prefixes[0],
             now=call.now,
         )
-        key = replace(key, is_default=old.is_default, replaces=old.id)
+        key = replace(key, is_default=old.is_default, replaces=old.id, allowed_models=old.allowed_models)
         _insert(db, key, secret)
         if body.overlap_seconds:
             limits.copy(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id, now=call.now)
@@ -196,7 +141,7 @@ def rotate_api_key(
             policies.hand_over(db, org_id=org_id, old_key_id=old.id, new_key_id=key.id)
         change.told(db, call, org_id=org_id, aggregate=Aggregate.API_KEY, aggregate_id=old.id)
         _record(db, call, before=old, after=key)
-    return IssuedApiKey(**_view(key, call.now).model_dump(), api_key=secret)
+    return IssuedApiKey(**view(key, call.now).model_dump(), api_key=secret)
 
 
 @router.delete("/admin/orgs/{org_id}/api-keys/{key_id}", status_code=204, summary="Revoke an API key", responses=responses(404))
@@ -236,6 +181,7 @@ def _new(
         expires_at=expires_at,
         revoked_at=None,
         replaces=None,
+        allowed_models=(),
         last_used_at=None,
         created_at=now,
     )
@@ -245,6 +191,16 @@ def _new(
 def _insert(db: Connection, key: ApiKey, secret: str) -> None:
     if not api_keys.insert(db, key, digest=digest(secret)):
         raise Invalid("workspace_id is not the id of a workspace of this organization.")
+
+
+def _allow(db: Connection, key: ApiKey, models: Sequence[str] | None) -> ApiKey:
+    """The models that a key may use are the `allow_models` of its policy; whatever else that says stays."""
+    if models is None or tuple(models) == key.allowed_models:
+        return key
+    kept = policies.of_scope(db, org_id=key.org_id, scope_id=key.id)
+    policy = replace(kept.policy if kept else Policy(), allow_models=tuple(models))
+    policies.save(db, policy, org_id=key.org_id, scope=PolicyScope.KEY, scope_id=key.id, policy_id=new_id())
+    return replace(key, allowed_models=policy.allow_models)
 
 
 def _step_down(db: Connection, old: ApiKey, *, overlap: timedelta, now: datetime) -> None:
@@ -291,10 +247,4 @@ def _record(db: Connection, call: Call, *, after: ApiKey, before: ApiKey | None 
 
 
 def _shown(key: ApiKey | None, call: Call) -> dict[str, object] | None:
-    return _view(key, call.now).model_dump(mode="json", exclude={"created_at", "last_used_at"}) if key else None
-
-
-def _view(key: ApiKey, now: datetime) -> ApiKeyView:
-    return ApiKeyView(
-        **{name: getattr(key, name) for name in ApiKeyView.model_fields if name != "status"}, status=key.status(now)
-    )
+    return view(key, call.now).model_dump(mode="json", exclude={"created_at", "last_used_at"}) if key else None

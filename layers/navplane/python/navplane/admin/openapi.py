@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from navplane.admin import (
     api_keys,
     audit,
+    budgets,
     contents,
     data_mode,
     health,
@@ -95,6 +96,7 @@ ROUTERS = (
     requests.router,
     request_detail.router,
     usage.router,
+    budgets.router,
     platform_usage.router,
     audit.router,
     receipts.router,

@@ -41,6 +41,18 @@ class ProviderKeyRotation(Body):
     api_key: SecretStr = Field(description="The provider's new key. It is never shown again.", examples=["sk-..."])
 
 
+@router.get(
+    "/admin/orgs/{org_id}/provider-keys/{key_id}",
+    summary="Read what may be shown of a provider key",
+    responses=responses(404),
+    dependencies=[require(Permission.PROVIDER_KEY_LIST)],
+)
+def read_provider_key(org_id: UUID, key_id: UUID, plane: ThePlane) -> ProviderKeyView:
+    with plane.database.transaction(org_id=org_id) as db:
+        change.found(db, org_id=org_id)
+        return ProviderKeyView.model_validate(_found(db, org_id=org_id, key_id=key_id))
+
+
 @router.put(
     "/admin/orgs/{org_id}/provider-keys/{key_id}",
     summary="Change a provider key's label, or make it the default one",
@@ -50,13 +62,14 @@ def update_provider_key(
     org_id: UUID,
     key_id: UUID,
     body: ProviderKeyChange,
-    call: Annotated[Call, require(Permission.PROVIDER_KEY_UPDATE)],
+    call: Annotated[Call, require(Permission.PROVIDER_KEY_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ProviderKeyView:
     """In force for the next call. What is sealed stays as it is: another secret comes by rotation."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         before = _found(db, org_id=org_id, key_id=key_id)
+        change.expected(call, ProviderKeyView.model_validate(before))
         after = replace(
             before,
             label=body.label or before.label,

@@ -61,6 +61,7 @@ class Permission(StrEnum):
     REQUEST_CONTENT_READ = "request_content:read"
     DATA_MODE_READ = "data_mode:read"
     DATA_MODE_UPDATE = "data_mode:update"
+    BUDGET_LIST = "budget:list"
 
 
 class Role(StrEnum):
@@ -99,7 +100,9 @@ SIGNED_IN = frozenset({Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Perm
 
 _OF_AN_ORGANIZATION = frozenset(Permission) - PLATFORM_ONLY - SIGNED_IN
 _BASICS = frozenset({Permission.ORGANIZATION_READ})
-_USAGE = frozenset({Permission.REQUEST_LIST, Permission.REQUEST_READ, Permission.USAGE_READ, Permission.LIMIT_LIST})
+_USAGE = frozenset(
+    {Permission.REQUEST_LIST, Permission.REQUEST_READ, Permission.USAGE_READ, Permission.LIMIT_LIST, Permission.BUDGET_LIST}
+)
 _API_KEYS = frozenset(
     {
         Permission.API_KEY_LIST,

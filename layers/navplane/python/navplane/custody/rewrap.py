@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+from navplane.crypto.audit_chain import canonical
 from navplane.crypto.envelope import rewrap
 from navplane.crypto.kek import Kek
 from navplane.errors import ConfigurationError, Conflict, DecryptionError
 from navplane.model.ids import new_id
-from navplane.store import kek_rotations, outbox, sealed_values
+from navplane.store import audit, kek_rotations, outbox, sealed_values
 from navplane.store.database import Connection, Database
 from navplane.store.kek_rotations import Rotation
 from navplane.store.outbox import Aggregate
@@ -24,6 +25,8 @@ from navplane.telemetry import logger
 BATCH = 100
 FIRST = UUID(int=0)
 CANARY = {"navplane": "canary"}
+# Whoever invoked it is in the cloud's own trail; here nobody signs in.
+ACTOR = "rewrap_keys"
 
 
 def _nowhere(point: str) -> None:
@@ -91,7 +94,8 @@ class Rewrapper:
             self.at("start locked")
             for other in kek_rotations.rotations(db):
                 self._refuse_if_crossing(other)
-            kek_rotations.start(db, old_kek_id=self.old.kek_id, new_kek_id=self.new.kek_id, now=now)
+            if kek_rotations.start(db, old_kek_id=self.old.kek_id, new_kek_id=self.new.kek_id, now=now):
+                self._audited(db, "kek:rotate", now)
             self.at("start written")
         self.at("started")
 
@@ -137,10 +141,28 @@ class Rewrapper:
             remaining = sealed_values.count(db, kek_id=self.old.kek_id)
             self.at("counted")
             if remaining == 0:
-                kek_rotations.finish(db, old_kek_id=self.old.kek_id, now=now)
+                if kek_rotations.finish(db, old_kek_id=self.old.kek_id, now=now):
+                    self._audited(db, "kek:retire", now)
                 self.at("finish written")
         self.at("finished")
         return self._progress(tally, finished=remaining == 0)
+
+    def _audited(self, db: Connection, action: str, now: datetime) -> None:
+        """In the platform's chain: it concerns every organization."""
+        event = audit.AuditEvent(
+            id=new_id(),
+            org_id=None,
+            actor=ACTOR,
+            action=action,
+            resource=f"kek/{self.old.kek_id}",
+            before=None,
+            after={"successor": self.new.kek_id},
+            ip=None,
+            user_agent=None,
+            request_id=None,
+            occurred_at=now,
+        )
+        audit.append(db, canonical(event.entry()))
 
     def _progress(self, tally: _Tally, *, finished: bool) -> Progress:
         with self.database.transaction() as db:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
-from navplane.gate.gate import Caller, Owner
+from navplane.gate.gate import Caller, Candidate, Owner
 from navplane.gateway.asgi import RawHeaders
 from navplane.gateway.content import Capture
 from navplane.gateway.meter import Meter
@@ -18,6 +19,18 @@ from navplane.model.usage import Outcome, Usage
 from navplane.upstream.provider import Provider
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a provider: the status of its answer, or the code of the error that came in its place."""
+
+    provider: str
+    provider_key_id: UUID
+    model: str | None
+    status: int | None
+    error: str | None
+    milliseconds: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """Filled in along the way. `started` and `deadline` are seconds of the monotonic clock; only Lambda has a deadline.
@@ -25,9 +38,11 @@ class Call:
     `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
     `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
     may bill them. `attributes`: what routes may look at (gate.Ask). `upstream_model`: what the provider is called with.
-    `units`: what is asked for that is not counted in tokens. `continues`: the response that the body builds on. `owner`: of the
-    objects that the call names. `background`: the response that is made is not waited for. `bound`: what was made is bound.
-    `content`: what is kept of the bodies, where the workspace wants that. `outcome` stays None until the call has ended.
+    `route_name`, `workflow_version`: of the route that the admission took. `tried`: each try that has ended. `spent_before`:
+    one of them failed and may have cost something. `units`: what is asked for that is not counted in tokens. `continues`: the
+    response that the body builds on. `owner`: of the objects that the call names. `background`: the response that is made is
+    not waited for. `bound`: what was made is bound. `content`: what is kept of the bodies, where the workspace wants that.
+    `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -56,6 +71,10 @@ class Call:
     bound: bool = False
     owner: Owner | None = None
     attempts: int = 0
+    route_name: str | None = None
+    workflow_version: UUID | None = None
+    tried: list[Attempt] = field(default_factory=list)
+    spent_before: bool = False
     written: bool = False
     meter: Meter | None = None
     provider_request_id: str | None = None
@@ -66,6 +85,11 @@ class Call:
     outcome: Outcome | None = None
     error_code: str | None = None
     _request_id: RequestId | None = None
+
+    def turn_to(self, candidate: Candidate, provider: Provider) -> None:
+        """The next try: of this one nothing was written yet."""
+        self.candidate, self.upstream_model, self.provider = candidate.key, candidate.model, provider
+        self.written = False
 
     @property
     def request_id(self) -> RequestId:

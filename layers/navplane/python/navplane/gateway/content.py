@@ -1,20 +1,29 @@
 """Keeping what was asked and answered, for workspaces that opted in. Nothing here can hold up or fail a call."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from navplane.gate.gate import Caller, Gate
 from navplane.gateway.headers import KeyFinder, spellings
 from navplane.gateway.route import Route
+from navplane.gateway.threads import Threads, run_in
 from navplane.model.ids import RequestId
 from navplane.model.kept_content import MAX_BYTES, KeptContent
 from navplane.model.provider_key import Secret
 from navplane.model.usage import Endpoint
+from navplane.telemetry import logger
+
+if TYPE_CHECKING:
+    from navplane.gateway.call import Call
 
 # How long a workspace's answer is gone by; the writer asks again before anything is stored.
 MODE_SECONDS = 30.0
 MAX_WORKSPACES = 4096
+# How long a call waits to hear whether it is to be kept; it isn't if that takes longer.
+CONTENT_SECONDS = 0.25
 # Looked at beyond what is kept, so that no key is cut in two and passes unseen.
 MARGIN_BYTES = 1024
 
@@ -22,9 +31,23 @@ MARGIN_BYTES = 1024
 class DataModes:
     """Which workspaces want content kept, as the gate said lately. Fails closed: what can't be told is not kept."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, gate: Gate, *, threads: Threads) -> None:
+        self._gate, self._threads = gate, threads
         self._known: dict[UUID, tuple[float, bool]] = {}
+
+    async def keeps(self, call: "Call") -> bool:
+        """Whether the call's bodies are to be kept. Never raises but for a cancellation."""
+        assert call.route is not None
+        if call.caller is None or not is_keepable(call.route):
+            return False
+        caller, keeps = call.caller, self.at_hand(call.caller)
+        if keeps is None:
+            try:
+                async with asyncio.timeout(CONTENT_SECONDS):
+                    keeps = await run_in(self._threads.gate, lambda: self.ask(caller))
+            except Exception as exc:
+                logger.warning("content.unknown", extra={"request_id": str(call.request_id), "error": type(exc).__name__})
+        return bool(keeps)
 
     def at_hand(self, caller: Caller) -> bool | None:
         """None where the gate has to be asked."""

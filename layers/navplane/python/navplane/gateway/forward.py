@@ -12,10 +12,8 @@ from navplane.errors import (
     DependencyUnavailable,
     KeyUnavailable,
     NavPlaneError,
-    ProviderKeyMissing,
     UpstreamUnreachable,
 )
-from navplane.gate.gate import Admission, Candidate
 from navplane.gateway.asgi import first_of
 from navplane.gateway.body import ModelCall, parse
 from navplane.gateway.call import Call
@@ -29,32 +27,17 @@ from navplane.telemetry import logger
 from navplane.upstream.auth import auth_header
 from navplane.upstream.client import BeforeWriting, UpstreamClient, UpstreamRequest, UpstreamResponse
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import HOP_HEADER, PROVIDERS
+from navplane.upstream.provider import HOP_HEADER
 
 # One further try, only where no connection came about and so nothing can have been billed.
 CONNECT_TRIES = 2
 CONNECT_JITTER_SECONDS = 0.1
 
 
-def choose_candidate(admission: Admission, call: Call) -> Candidate:
-    """Of the first candidate's provider, the first that has an address of its own if, and only if, the provider takes one;
-    before it, the one under whose key the objects that the call names were made."""
-    provider = PROVIDERS[admission.candidates[0].provider]
-    candidates = [candidate for candidate in admission.candidates if candidate.provider == provider.name]
-    fit = [candidate for candidate in candidates if (candidate.key.base_url is None) is (provider.address is None)]
-    if not fit:
-        wrong = (
-            "names no base URL, which its provider needs" if provider.address else "names a base URL, which its provider has"
-        )
-        raise ProviderKeyMissing(f"The stored provider key {wrong}. Store it again.")
-    made_by = call.owner.provider_key_id if call.owner else None
-    return next((candidate for candidate in fit if candidate.key.context.provider_key_id == made_by), fit[0])
-
-
-def open_at_hand(admission: Admission, call: Call, kek: CachingKek) -> Secret | None:
-    """The chosen key, opened, if no KEK has to be asked for it. Anything else is `open_key`'s to find out and to say."""
+def open_at_hand(candidate: SealedProviderKey, kek: CachingKek) -> Secret | None:
+    """The key, opened, if no KEK has to be asked for it. Anything else is `open_key`'s to find out and to say."""
     with contextlib.suppress(NotAtHand, NavPlaneError):
-        return open_key(choose_candidate(admission, call).key, kek.at_hand)
+        return open_key(candidate, kek.at_hand)
     return None
 
 
@@ -127,11 +110,12 @@ def build_request(
 
 async def send(call: Call, upstream: UpstreamClient, request: UpstreamRequest) -> UpstreamResponse:
     """Raise what UpstreamClient.send raises. `call.written` is true from the first byte that may be billed on."""
-    while True:
+    for connects_left in reversed(range(CONNECT_TRIES)):
         call.attempts += 1
         try:
             return await upstream.send(request)
         except UpstreamUnreachable as exc:
-            if exc.billable or call.attempts >= CONNECT_TRIES:
+            if exc.billable or not connects_left:
                 raise
         await asyncio.sleep(random.uniform(0, CONNECT_JITTER_SECONDS))  # noqa: S311 - jitter
+    raise AssertionError("the last try returns or raises")

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -57,6 +57,10 @@ def usage_event(call: Call, keys: KeyFinder) -> UsageEvent:
         response_bytes=call.response_bytes,
         client=_client(call, keys),
         provider_cost_usd=_reported_cost(call, reading),
+        route=call.route_name,
+        workflow_version_id=call.workflow_version,
+        upstream_model=call.upstream_model if call.upstream_model != call.model else None,
+        attempt_log=[asdict(attempt) for attempt in call.tried] if len(call.tried) > 1 or call.route_name else None,
     )
 
 
@@ -98,12 +102,13 @@ def now() -> datetime:
 def _measured(call: Call, reading: Reading | None) -> tuple[Usage, UsageQuality]:
     """What never reached a provider, what a provider refused, and what is free, used exactly nothing."""
     assert call.route is not None
-    if not call.written or call.route.endpoint in UNBILLED:
+    if call.route.endpoint in UNBILLED or not (call.written or call.spent_before):
         return Usage(), UsageQuality.EXACT
     # The bytes of a recording or a picture are no measure of its tokens.
     usage, quality = measure(reading, request_bytes=0 if call.route.takes_form else call.request_bytes)
     if quality is UsageQuality.EXACT or usage.audio_seconds:
-        return usage, quality
+        # An earlier try may have cost something that nobody told us of.
+        return usage, UsageQuality.ESTIMATED if call.spent_before else quality
     return replace(usage, characters=call.units.characters, images=call.units.images), quality
 
 

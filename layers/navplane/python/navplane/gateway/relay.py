@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 from navplane.errors import ProviderKeyRejected, UpstreamCut, UpstreamError
 from navplane.gateway.asgi import first_of, values_of
@@ -16,6 +17,8 @@ from navplane.upstream.client import UpstreamResponse
 from navplane.upstream.readers import READERS
 from navplane.upstream.usage_openai import is_usage_alone, may_be_usage_alone
 
+# What a header carries as it is; anything else of a route's name is percent-encoded.
+PRINTABLE = " !#$&'()*+,/:;=?@[]^`{|}~"
 Bind = Callable[[Call, str], Awaitable[None]]
 # A usage event has a few hundred bytes; a longer one is not it and need not be held until it is whole.
 MAX_WITHHELD_BYTES = 64 * 1024
@@ -50,6 +53,8 @@ async def relay(
     events = not failed and _has_events(response)
     withhold = withhold and events
     headers = downstream_headers(response.headers, secret=secret.reveal(), request_id=str(call.request_id), resized=withhold)
+    if call.route_name is not None:
+        headers.append((b"x-navplane-route", quote(call.route_name, safe=PRINTABLE).encode()))
     await reply.start(response.status, headers, events=events)
     if failed:
         # A refusal is not billed.

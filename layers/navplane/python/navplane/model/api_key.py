@@ -30,6 +30,7 @@ class ApiKey:
     replaces: UUID | None
     last_used_at: datetime | None
     created_at: datetime
+    allowed_models: tuple[str, ...] = ()
 
     def status(self, now: datetime) -> ApiKeyStatus:
         if self.revoked_at is not None:

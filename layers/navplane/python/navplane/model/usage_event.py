@@ -58,6 +58,12 @@ class UsageEvent:
     client: str | None = None
     # What the provider itself says that the call cost; only where its word counts.
     provider_cost_usd: Decimal | None = None
+    # The route that was taken, and the workflow it comes from; what the provider was called with where that differs from
+    # `model`; and each try, where there was a choice: provider, provider_key_id, model, status or error, milliseconds.
+    route: str | None = None
+    workflow_version_id: UUID | None = None
+    upstream_model: str | None = None
+    attempt_log: list[dict[str, Any]] | None = None
 
     def to_json(self) -> str:
         # Not dataclasses.asdict: it copies everything deeply, on the way of every request.
@@ -78,7 +84,7 @@ class UsageEvent:
         if wire["v"] != WIRE_VERSION:
             raise ValueError(f"wire version {wire['v']!r} is not {WIRE_VERSION}")
         known = {field.name: wire[field.name] for field in fields(cls) if field.name in wire}
-        for name in ("request_id", "org_id", "workspace_id", "key_id", "provider_key_id"):
+        for name in ("request_id", "org_id", "workspace_id", "key_id", "provider_key_id", "workflow_version_id"):
             if known.get(name) is not None:
                 known[name] = UUID(known[name])
         known["started_at"] = datetime.fromisoformat(known["started_at"])

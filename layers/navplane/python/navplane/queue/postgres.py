@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -24,6 +25,10 @@ VISIBILITY_SECONDS = 60
 MAX_UNSENT = 10_000
 _POLL_SECONDS = 0.25
 _INSERT = "INSERT INTO public.usage_queue (id, body) VALUES (:id, :body)"
+# One transaction for both: a commit less for each request.
+_INSERT_AND_SETTLE = f"""
+WITH put_in AS ({_INSERT}) SELECT public.gate_settle(:request_id, :tokens, :nano_usd, :now)
+"""
 
 
 class Statement(Protocol):
@@ -43,12 +48,13 @@ class Connections(Protocol):
 
 
 class PostgresRequestLog:
-    """A RequestLog; its connections are those of navplane_gate, which may INSERT here and nothing else."""
+    """A RequestLog; its connections are those of navplane_gate, which may INSERT here and nothing else. Where the gate is this
+    database, too, it can also settle."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         # On the way of every request: a prepared statement costs one round trip in place of three, and no parsing of SQL.
-        self._inserts: weakref.WeakKeyDictionary[Connection, Statement] = weakref.WeakKeyDictionary()
+        self._statements: weakref.WeakKeyDictionary[Connection, dict[str, Statement]] = weakref.WeakKeyDictionary()
         self._unsent: deque[UsageEvent] = deque(maxlen=MAX_UNSENT)
 
     def publish(self, event: UsageEvent) -> None:
@@ -77,9 +83,20 @@ class PostgresRequestLog:
         self._put(event.to_json())
 
     def _put(self, body: str) -> None:
+        self._run(_INSERT, body=body)
+
+    def settle_and_send(self, event: UsageEvent, *, tokens: int, nano_usd: int | None, now: datetime) -> None:
+        """Settle the event's reservation and put it into the queue, both or neither. Raise DependencyUnavailable if that is not
+        known to be done."""
+        settling = {"request_id": event.request_id, "tokens": tokens, "nano_usd": nano_usd, "now": now}
+        self._run(_INSERT_AND_SETTLE, body=event.to_json(), **settling)
+        self._send_again()
+
+    def _run(self, sql: str, **arguments: Any) -> None:
         with self._connections.connection() as db:
-            insert = self._inserts.get(db) or self._inserts.setdefault(db, db.prepare(_INSERT))
-            insert.run(id=new_id(), body=body)
+            statements = self._statements.setdefault(db, {})
+            statement = statements.get(sql) or statements.setdefault(sql, db.prepare(sql))
+            statement.run(id=new_id(), **arguments)
 
     def ready(self) -> None:
         with self._connections.connection() as db:

@@ -12,8 +12,9 @@ from navplane.store.organizations import Position
 
 _SELECT = """
 SELECT k.id, k.org_id, k.workspace_id, k.name, k.is_default, k.key_prefix, k.key_hint, k.expires_at, k.revoked_at, k.replaces,
-       u.last_used_at, k.created_at, k.owner_user_id
+       u.last_used_at, k.created_at, k.owner_user_id, coalesce(p.allow_models, '{}')
   FROM public.api_keys AS k LEFT JOIN public.api_key_uses AS u ON u.org_id = k.org_id AND u.key_id = k.id
+  LEFT JOIN public.policies AS p ON p.org_id = k.org_id AND p.scope_id = k.id
 """
 
 
@@ -162,4 +163,5 @@ def _api_key(row: Sequence[Any]) -> ApiKey:
         last_used_at=row[10],
         created_at=row[11],
         owner_user_id=row[12],
+        allowed_models=tuple(row[13]),
     )

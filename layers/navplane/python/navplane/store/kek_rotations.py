@@ -33,29 +33,37 @@ def alone(db: Connection) -> None:
     db.run("SELECT pg_advisory_xact_lock(hashtextextended('navplane.kek', 0))")
 
 
-def start(db: Connection, *, old_kek_id: str, new_kek_id: str, now: datetime) -> None:
-    """From the commit on nothing is sealed under the old one. `alone` comes first. The new one may have been retired before."""
+def start(db: Connection, *, old_kek_id: str, new_kek_id: str, now: datetime) -> bool:
+    """From the commit on nothing is sealed under the old one. `alone` comes first. The new one may have been retired before.
+    False when that very rotation has begun already."""
     db.run("DELETE FROM public.kek_rotations WHERE old_kek_id = :new", new=new_kek_id)
-    db.run(
+    rows = db.run(
         """
         INSERT INTO public.kek_rotations (old_kek_id, new_kek_id, started_at) VALUES (:old, :new, :now)
         ON CONFLICT (old_kek_id) DO UPDATE
            SET new_kek_id = excluded.new_kek_id, started_at = excluded.started_at, finished_at = NULL, rewrapped = 0
          WHERE public.kek_rotations.new_kek_id <> excluded.new_kek_id
+        RETURNING old_kek_id
         """,
         old=old_kek_id,
         new=new_kek_id,
         now=now,
     )
+    return bool(rows)
 
 
 def advance(db: Connection, *, old_kek_id: str, by: int) -> None:
     db.run("UPDATE public.kek_rotations SET rewrapped = rewrapped + :by WHERE old_kek_id = :old", by=by, old=old_kek_id)
 
 
-def finish(db: Connection, *, old_kek_id: str, now: datetime) -> None:
-    db.run(
-        "UPDATE public.kek_rotations SET finished_at = :now WHERE old_kek_id = :old AND finished_at IS NULL",
+def finish(db: Connection, *, old_kek_id: str, now: datetime) -> bool:
+    """False when it was finished before."""
+    rows = db.run(
+        """
+        UPDATE public.kek_rotations SET finished_at = :now WHERE old_kek_id = :old AND finished_at IS NULL
+        RETURNING old_kek_id
+        """,
         now=now,
         old=old_kek_id,
     )
+    return bool(rows)

@@ -53,6 +53,10 @@ _FACTS = {
     "response_bytes": "bigint",
     "client": "text",
     "provider_cost_usd": "numeric",
+    "route": "text",
+    "workflow_version_id": "uuid",
+    "upstream_model": "text",
+    "attempt_log": "jsonb",
 }
 _COUNTS = dict.fromkeys(Usage.__dataclass_fields__, "bigint")
 _COLUMNS = {**_FACTS, **_COUNTS}
@@ -262,6 +266,10 @@ class RequestRow:
     request_bytes: int
     response_bytes: int
     client: str | None
+    route: str | None
+    workflow_version_id: UUID | None
+    upstream_model: str | None
+    attempt_log: list[dict[str, Any]] | None
     started_at: datetime
     recorded_at: datetime
     revision: int

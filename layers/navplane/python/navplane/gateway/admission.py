@@ -1,0 +1,94 @@
+"""The way past the gate: ask it within a bounded time, open the provider's key, and ask again before the first byte."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from navplane.crypto.kek_cache import CachingKek
+from navplane.errors import DependencyUnavailable, OutcomeUnknown
+from navplane.gate.gate import Admission, Ask, Caller, Candidate, Gate, Refusal, RefusalReason
+from navplane.gateway import forward, objects, record
+from navplane.gateway.admit import ask_of, error_of, refused
+from navplane.gateway.call import Call
+from navplane.gateway.choose import tries_of
+from navplane.gateway.key_health import KeyHealth
+from navplane.gateway.limits import Limits
+from navplane.gateway.threads import Threads, run_in
+from navplane.model.provider_key import Secret
+from navplane.upstream.provider import PROVIDERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """`tries` are in order, and at least one; `secret` is the first one's key, where it was at hand."""
+
+    admission: Admission
+    tries: tuple[Candidate, ...]
+    secret: Secret | None
+
+
+class Admissions:
+    def __init__(self, gate: Gate, keys: CachingKek, *, health: KeyHealth, threads: Threads, limits: Limits) -> None:
+        self._gate, self._keys, self._health = gate, keys, health
+        self._threads, self._limits = threads, limits
+
+    async def admit(self, call: Call, *, key_digest: bytes, seconds_left: float) -> Granted:
+        """Raise the gate's refusal, or DependencyUnavailable when the gate can't answer (never a 401 for that)."""
+        ask = ask_of(call, key_digest=key_digest, seconds_left=seconds_left)
+        try:
+            async with asyncio.timeout(self._limits.gate):
+                answer = await run_in(self._threads.gate, lambda: self._ask(call, ask))
+        except BaseException as exc:
+            call.given_up = True
+            if not isinstance(exc, TimeoutError):
+                raise
+            raise DependencyUnavailable("It could not be decided in time whether this call may go on.") from exc
+        if isinstance(answer, Refusal):
+            raise error_of(answer, call)
+        return answer
+
+    def _ask(self, call: Call, ask: Ask) -> Granted | Refusal:
+        """The answer, and in the same trip to a thread the provider's key, if its data key is at hand."""
+        asked_at = time.monotonic()
+        # In this order: either the one who gave up sees that the gate is asked, or it is not asked.
+        call.uncertain = True
+        try:
+            if call.given_up:
+                raise DependencyUnavailable("Nobody waits for this admission any more.")
+            answer = self._gate.admit(ask, record.now())
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            call.uncertain = False
+            raise
+        call.uncertain, call.caller = False, answer.caller
+        if isinstance(answer, Refusal):
+            return answer
+        call.admitted, call.provider = asked_at, PROVIDERS[answer.candidates[0].provider]
+        call.route_name, call.workflow_version = answer.route, answer.workflow_version
+        objects.require_own(self._gate, call)
+        tries = tries_of(answer, call, self._health, asked_at)
+        return Granted(admission=answer, tries=tries, secret=forward.open_at_hand(tries[0].key, self._keys))
+
+    async def open(self, candidate: Candidate) -> Secret:
+        """The candidate's key. Raise KeyUnavailable."""
+        return await run_in(self._threads.keys, lambda: forward.open_key(candidate.key, self._keys))
+
+    async def confirm(self, call: Call) -> None:
+        """There is a connection and nothing was written to it yet: the last moment to find out about a kill."""
+        assert call.caller is not None
+        assert call.admitted is not None
+        if time.monotonic() - call.admitted > self._limits.admission_age:
+            (reason,) = await self.standing([call.caller])
+            if reason is not None:
+                raise refused(reason, call)
+        call.written = True
+
+    async def standing(self, callers: Sequence[Caller]) -> Sequence[RefusalReason | None]:
+        return await run_in(self._threads.gate, lambda: self._gate.standing(callers, record.now()))
+
+    async def bind(self, call: Call, object_id: str, *, pending_event: str | None) -> None:
+        """What the provider made belongs to the caller's organization from here on."""
+        now = record.now()
+        await run_in(self._threads.gate, lambda: objects.bind(self._gate, call, object_id, now, pending_event=pending_event))
