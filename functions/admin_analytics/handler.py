@@ -2,7 +2,7 @@
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import audit, budgets, platform_usage, receipts, request_detail, requests, usage
+from navplane.admin import audit, budgets, exports, platform_usage, receipts, request_detail, requests, usage
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
@@ -13,6 +13,7 @@ app = create(
         requests.router,
         request_detail.router,
         usage.router,
+        exports.router,
         budgets.router,
         platform_usage.router,
         audit.router,

@@ -15,6 +15,7 @@ from navplane.admin import (
     budgets,
     contents,
     data_mode,
+    exports,
     health,
     ledger_jobs,
     limits,
@@ -67,7 +68,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|usage/[a-z]+|audit(/export)?|budgets)|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?|budgets)"
+    r"|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -179,6 +181,7 @@ def _analytics(settings: ServeSettings) -> App:
         requests.router,
         request_detail.router,
         usage.router,
+        exports.router,
         budgets.router,
         platform_usage.router,
         audit.router,

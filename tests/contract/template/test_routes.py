@@ -43,6 +43,7 @@ ROUTES = {
     "AdminAnalyticsFunction": {
         f"get {ORG}/requests", f"get {ORG}/usage/summary", f"get {ORG}/usage/breakdown", f"get {ORG}/usage/timeseries",
         f"get {ORG}/requests/{{request_id}}",
+        f"get {ORG}/exports/requests", f"get {ORG}/exports/usage", f"get {ORG}/exports/focus",
         f"get {ORG}/usage/top", "get /admin/usage/summary", "get /admin/usage/breakdown", "get /admin/usage/timeseries",
         "get /admin/usage/top", f"get {ORG}/budgets",
         f"get {ORG}/audit", f"get {ORG}/audit/export", "get /admin/audit/recent", "get /admin/audit/keys",

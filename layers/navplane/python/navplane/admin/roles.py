@@ -62,6 +62,7 @@ class Permission(StrEnum):
     DATA_MODE_READ = "data_mode:read"
     DATA_MODE_UPDATE = "data_mode:update"
     BUDGET_LIST = "budget:list"
+    EXPORT_READ = "export:read"
 
 
 class Role(StrEnum):
