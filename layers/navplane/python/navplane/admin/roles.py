@@ -63,6 +63,23 @@ class Permission(StrEnum):
     DATA_MODE_UPDATE = "data_mode:update"
     BUDGET_LIST = "budget:list"
     EXPORT_READ = "export:read"
+    MEMBER_LIST = "member:list"
+    MEMBER_UPDATE = "member:update"
+    MEMBER_REMOVE = "member:remove"
+    ROLE_ASSIGN = "role:assign"
+    SERVICE_KEY_LIST = "service_key:list"
+    SERVICE_KEY_CREATE = "service_key:create"
+    SERVICE_KEY_REVOKE = "service_key:revoke"
+    USER_LIST = "user:list"
+    USER_UPDATE = "user:update"
+    WORKSPACE_LIST = "workspace:list"
+    WORKSPACE_CREATE = "workspace:create"
+    WORKSPACE_UPDATE = "workspace:update"
+    WORKSPACE_DELETE = "workspace:delete"
+    INVITATION_LIST = "invitation:list"
+    INVITATION_CREATE = "invitation:create"
+    INVITATION_REVOKE = "invitation:revoke"
+    INVITATION_ACCEPT = "invitation:accept"
 
 
 class Role(StrEnum):
@@ -94,13 +111,17 @@ PLATFORM_ONLY = frozenset(
         Permission.AUDIT_RECENT,
         Permission.LEDGER_JOB_CREATE,
         Permission.PLATFORM_USAGE_READ,
+        Permission.USER_LIST,
+        Permission.USER_UPDATE,
     }
 )
 # Anybody's whose credential is good. What they see is still their own.
-SIGNED_IN = frozenset({Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST})
+SIGNED_IN = frozenset(
+    {Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST, Permission.INVITATION_ACCEPT}
+)
 
 _OF_AN_ORGANIZATION = frozenset(Permission) - PLATFORM_ONLY - SIGNED_IN
-_BASICS = frozenset({Permission.ORGANIZATION_READ})
+_BASICS = frozenset({Permission.ORGANIZATION_READ, Permission.WORKSPACE_LIST})
 _USAGE = frozenset(
     {Permission.REQUEST_LIST, Permission.REQUEST_READ, Permission.USAGE_READ, Permission.LIMIT_LIST, Permission.BUDGET_LIST}
 )
@@ -113,7 +134,7 @@ _API_KEYS = frozenset(
         Permission.API_KEY_REVOKE,
     }
 )
-_SERVICE_KEYS: frozenset[Permission] = frozenset()
+_SERVICE_KEYS = frozenset({Permission.SERVICE_KEY_LIST, Permission.SERVICE_KEY_CREATE, Permission.SERVICE_KEY_REVOKE})
 _LIMITS = frozenset({Permission.LIMIT_LIST, Permission.LIMIT_CREATE, Permission.LIMIT_UPDATE, Permission.LIMIT_DELETE})
 _PROVIDER_KEYS = frozenset(
     permission for permission in Permission if permission.value.startswith(("provider_key:", "provider_settings:"))
