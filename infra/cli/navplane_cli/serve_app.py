@@ -53,7 +53,7 @@ from navplane.ingest.reap import Reaper
 from navplane.queue.message import DeadLetters, MessageSource
 from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
 from navplane.queue.request_log import QueueAge, RequestLog
-from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge, SqsRequestLog
+from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge
 from navplane.store.database import Database
 from navplane.upstream.client import UpstreamClient
 
@@ -192,7 +192,7 @@ def _analytics(settings: ServeSettings) -> App:
 
 def _request_log(settings: ServeSettings) -> RequestLog:
     if settings.queue is not None:
-        return SqsRequestLog(queue_url=settings.queue.queue_url)
+        return wiring.chained_request_log(settings.queue.queue_url, settings.roles.of("navplane_gate"))
     # A pool of its own: an event that waits to be stored holds up no admission.
     return PostgresRequestLog(wiring.database(settings.roles.of("navplane_gate"), size=LOG_THREADS))
 

@@ -58,8 +58,10 @@ class Gateway:
         self._shape = ApiKeyShape(key_prefixes)
         self._threads, health, finder = Threads(), KeyHealth(), KeyFinder(key_prefixes)
         self._readiness = Readiness(gate, keys, request_log, threads=self._threads.gate)
-        self._understanding = Understanding(keys=finder, max_body_bytes=max_body_bytes, seconds=limits.request_body)
         self._admissions = Admissions(gate, CachingKek(keys), health=health, threads=self._threads, limits=limits)
+        self._understanding = Understanding(
+            keys=finder, max_body_bytes=max_body_bytes, seconds=limits.request_body, plan_of=self._admissions.plan_of
+        )
         self._fallback = Fallback(upstream, self._admissions, health=health, keys=finder, limits=limits)
         self._conclusion = Conclusion(gate, request_log, keys=finder, threads=self._threads, closing=closing)
         self._data_modes = DataModes(gate, threads=self._threads)
@@ -133,7 +135,7 @@ class Gateway:
         )
 
     async def _bind(self, call: Call, object_id: str) -> None:
-        await self._admissions.bind(call, object_id, pending_event=self._conclusion.event_to_complete(call))
+        await self._admissions.bind(call, object_id, note=self._conclusion.note(call))
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None

@@ -43,11 +43,14 @@ class Rates:
     request: Decimal
     tiers: "tuple[tuple[int, Rates], ...]" = ()
 
-    def cost(self, usage: Usage) -> Decimal | None:
-        """None where a part of the usage has no price, or contradicts another part."""
+    def cost(self, usage: Usage, *, largest_input: int | None = None) -> Decimal | None:
+        """None where a part of the usage has no price, or contradicts another part. `largest_input`: the usage is the sum of
+        many requests, none of which read more than this; in a sum nothing tells which of them are beyond a tier."""
         if not is_consistent(usage):
             return None
-        rates = self._at(usage)
+        if largest_input is not None and (self.request or any(largest_input > start for start, _ in self.tiers)):
+            return None
+        rates = self if largest_input is not None else self._at(usage)
         total = rates.request
         for _, count, rate in rates._parts(usage):
             if count:
