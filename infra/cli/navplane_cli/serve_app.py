@@ -10,6 +10,7 @@ from typing import Any
 
 from navplane import wiring
 from navplane.admin import (
+    alerts,
     api_keys,
     audit,
     budgets,
@@ -20,6 +21,7 @@ from navplane.admin import (
     ledger_jobs,
     limits,
     model_prices,
+    notifications,
     openapi,
     organizations,
     platform_limits,
@@ -155,6 +157,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         policies.router,
         routes.router,
         limits.router,
+        alerts.router,
+        notifications.router,
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,

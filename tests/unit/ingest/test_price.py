@@ -98,9 +98,9 @@ def test_a_batch_is_priced_by_its_requests_and_not_by_their_sum(largest: int | N
 @pytest.mark.parametrize(
     "units", [Usage(audio_seconds=9), Usage(characters=5, input_tokens=4), Usage(images=1, input_tokens=4)]
 )
-def test_what_is_not_counted_in_tokens_has_no_price_and_no_agreed_one(units: Usage) -> None:
+def test_what_is_not_counted_in_tokens_has_no_list_price_and_may_have_an_agreed_one(units: Usage) -> None:
     priced = price(usage_event(model="gpt-5", usage=units))
-    assert (priced.cost_usd, priced.quality, priced.negotiable) == (None, PriceQuality.UNPRICED, False)
+    assert (priced.cost_usd, priced.quality, priced.negotiable) == (None, PriceQuality.UNPRICED, True)
 
 
 @pytest.mark.parametrize(("provider", "model", "usage", "usd"), BY_HAND)

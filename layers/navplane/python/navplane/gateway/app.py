@@ -23,6 +23,7 @@ from navplane.gateway.health import Readiness, answer_health
 from navplane.gateway.intake import ClientLeft
 from navplane.gateway.key_health import KeyHealth
 from navplane.gateway.limits import DEFAULT_LIMITS, Limits
+from navplane.gateway.menu import Menus, is_menu
 from navplane.gateway.relay import relay
 from navplane.gateway.reply import Reply
 from navplane.gateway.route import find_route, guess_dialect
@@ -64,6 +65,7 @@ class Gateway:
         )
         self._fallback = Fallback(upstream, self._admissions, health=health, keys=finder, limits=limits)
         self._conclusion = Conclusion(gate, request_log, keys=finder, threads=self._threads, closing=closing)
+        self._menus = Menus(gate, threads=self._threads, limits=limits)
         self._data_modes = DataModes(gate, threads=self._threads)
         self._open_calls = OpenCalls(
             self._admissions.standing,
@@ -109,6 +111,8 @@ class Gateway:
         call.dialect = call.route.dialect
         self._understanding.check(call, scope["query_string"])
         key = presented_key(call.headers, self._shape)
+        if is_menu(call.route):
+            return await self._menus.answer(call, digest(key), reply)
         body, request = await self._understanding.read(call, receive)
         granted = await self._admissions.admit(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
         keeps_content = await self._data_modes.keeps(call)

@@ -133,10 +133,11 @@ def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
 
 
 def _of_models(route: Route, *, anthropic: bool) -> Route:
-    """Nothing but the version tells whose models are meant; one model's name may tell more."""
-    if anthropic:
-        return replace(route, provider=ANTHROPIC, dialect=Dialect.ANTHROPIC)
-    return route if route.endpoint is Endpoint.MODEL else replace(route, provider=OPENAI)
+    """Nothing but the version tells which dialect is meant; of one model, its name may tell more. The list of all is no
+    provider's."""
+    if not anthropic:
+        return route
+    return replace(route, dialect=Dialect.ANTHROPIC, provider=ANTHROPIC if route.endpoint is Endpoint.MODEL else None)
 
 
 def _model_route(raw_path: bytes) -> Route | None:

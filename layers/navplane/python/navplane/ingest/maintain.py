@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from navplane.gate.gate import Gate
-from navplane.ingest import price_list
+from navplane.ingest import alerts, price_list
 from navplane.ingest.consume import Consumer
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
@@ -44,6 +44,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
     with database.transaction() as db:
         contents = request_contents.forget(db, now=now)
     differing = check_a_day(database, now=now)
+    told = alerts.watch(database, now=now)
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
         answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
@@ -57,6 +58,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
         "windows_forgotten": windows,
         "contents_forgotten": contents,
         "sums_differing": differing,
+        "alerts_told": told,
         "months_dropped": dropped,
         "answers_forgotten": answers,
         "job_steps": steps,
