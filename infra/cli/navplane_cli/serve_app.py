@@ -20,6 +20,7 @@ from navplane.admin import (
     health,
     ledger_jobs,
     limits,
+    members,
     model_prices,
     notifications,
     openapi,
@@ -37,8 +38,11 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    service_keys,
     shredding,
     usage,
+    users,
+    workspaces,
 )
 from navplane.admin.app import create
 from navplane.admin.plane import KeyDesk, Plane
@@ -150,6 +154,10 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     routers = (
         organizations.router,
         shredding.router,
+        workspaces.router,
+        members.router,
+        service_keys.router,
+        users.router,
         api_keys.router,
         data_mode.router,
         contents.router,

@@ -18,6 +18,7 @@ from navplane.admin import (
     health,
     ledger_jobs,
     limits,
+    members,
     model_prices,
     notifications,
     openapi,
@@ -35,8 +36,11 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    service_keys,
     shredding,
     usage,
+    users,
+    workspaces,
 )
 from navplane.admin.openapi import ROUTERS, document, guarded, rendered
 from openapi_spec_validator import validate
@@ -59,6 +63,10 @@ SERVED_BY = {
         openapi.router,
         data_mode.router,
         contents.router,
+        workspaces.router,
+        members.router,
+        service_keys.router,
+        users.router,
     ),
     "AdminPoliciesFunction": (
         provider_settings.router,
@@ -112,6 +120,22 @@ def test_the_api_is_what_was_agreed() -> None:
         "PUT /admin/orgs/{org_id}/api-keys/{key_id}",
         "DELETE /admin/orgs/{org_id}/api-keys/{key_id}",
         "POST /admin/orgs/{org_id}/api-keys/{key_id}/rotate",
+        "GET /admin/orgs/{org_id}/workspaces",
+        "POST /admin/orgs/{org_id}/workspaces",
+        "GET /admin/orgs/{org_id}/workspaces/{workspace_id}",
+        "PUT /admin/orgs/{org_id}/workspaces/{workspace_id}",
+        "DELETE /admin/orgs/{org_id}/workspaces/{workspace_id}",
+        "GET /admin/orgs/{org_id}/members",
+        "POST /admin/orgs/{org_id}/members/change",
+        "DELETE /admin/orgs/{org_id}/members/{user_id}",
+        "GET /admin/orgs/{org_id}/members/{user_id}/roles",
+        "PUT /admin/orgs/{org_id}/members/{user_id}/roles",
+        "GET /admin/orgs/{org_id}/service-keys",
+        "POST /admin/orgs/{org_id}/service-keys",
+        "DELETE /admin/orgs/{org_id}/service-keys/{key_id}",
+        "GET /admin/users",
+        "PUT /admin/users/{user_id}/active",
+        "POST /admin/users/{user_id}/revoke-tokens",
         "GET /admin/orgs/{org_id}/provider-keys",
         "POST /admin/orgs/{org_id}/provider-keys",
         "DELETE /admin/orgs/{org_id}/provider-keys/{key_id}",
@@ -214,7 +238,7 @@ def test_no_answer_has_a_field_that_could_hold_a_secret_but_the_one_that_shows_a
         for field in schema.get("properties", {})
         if re.search("api_key$|secret|sealed|digest|token$|password", field)
     }
-    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key", "IssuedApiKey.api_key"}
+    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key", "IssuedApiKey.api_key", "IssuedServiceKey.api_key"}
 
 
 def answer_schemas() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Members of an organization and their roles. Nobody changes their own, nobody gives what they don't have, and an owner stays."""
+"""Members of an organization and their roles. Nobody changes their own, nobody gives what they lack, and an owner stays."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -71,10 +71,14 @@ class MemberPage(View):
 Search = Annotated[str | None, Query(max_length=200, description="Part of an e-mail address or a name.")]
 
 
-@router.get("/admin/orgs/{org_id}/members", summary="List members, newest first", responses=responses(404, 422))
+@router.get(
+    "/admin/orgs/{org_id}/members",
+    summary="List members, newest first",
+    responses=responses(404, 422),
+    dependencies=[require(Permission.MEMBER_LIST)],
+)
 def list_members(
     org_id: UUID,
-    call: Annotated[Call, require(Permission.MEMBER_LIST)],
     plane: ThePlane,
     limit: paging.Limit = paging.DEFAULT_LIMIT,
     cursor: paging.Cursor = None,
@@ -112,10 +116,13 @@ def change_members(
     return MemberPage(items=items, next_cursor=None)
 
 
-@router.get("/admin/orgs/{org_id}/members/{user_id}/roles", summary="Read a member's roles", responses=responses(404))
-def read_roles(
-    org_id: UUID, user_id: UUID, call: Annotated[Call, require(Permission.MEMBER_LIST)], plane: ThePlane
-) -> MemberView:
+@router.get(
+    "/admin/orgs/{org_id}/members/{user_id}/roles",
+    summary="Read a member's roles",
+    responses=responses(404),
+    dependencies=[require(Permission.MEMBER_LIST)],
+)
+def read_roles(org_id: UUID, user_id: UUID, plane: ThePlane) -> MemberView:
     with plane.database.transaction(org_id=org_id) as db:
         change.found(db, org_id=org_id)
         return _view(_found(db, org_id=org_id, user_id=user_id))

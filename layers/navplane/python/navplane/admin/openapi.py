@@ -21,6 +21,7 @@ from navplane.admin import (
     health,
     ledger_jobs,
     limits,
+    members,
     model_prices,
     notifications,
     organizations,
@@ -38,8 +39,11 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    service_keys,
     shredding,
     usage,
+    users,
+    workspaces,
 )
 from navplane.admin.access import Require
 from navplane.admin.app import bare
@@ -82,6 +86,10 @@ async def openapi_document() -> Response:
 ROUTERS = (
     organizations.router,
     shredding.router,
+    workspaces.router,
+    members.router,
+    service_keys.router,
+    users.router,
     api_keys.router,
     provider_keys.router,
     provider_key_changes.router,

@@ -82,10 +82,6 @@ class Permission(StrEnum):
     WORKSPACE_CREATE = "workspace:create"
     WORKSPACE_UPDATE = "workspace:update"
     WORKSPACE_DELETE = "workspace:delete"
-    INVITATION_LIST = "invitation:list"
-    INVITATION_CREATE = "invitation:create"
-    INVITATION_REVOKE = "invitation:revoke"
-    INVITATION_ACCEPT = "invitation:accept"
 
 
 class Role(StrEnum):
@@ -122,9 +118,7 @@ PLATFORM_ONLY = frozenset(
     }
 )
 # Anybody's whose credential is good. What they see is still their own.
-SIGNED_IN = frozenset(
-    {Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST, Permission.INVITATION_ACCEPT}
-)
+SIGNED_IN = frozenset({Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST})
 
 _OF_AN_ORGANIZATION = frozenset(Permission) - PLATFORM_ONLY - SIGNED_IN
 _BASICS = frozenset({Permission.ORGANIZATION_READ, Permission.WORKSPACE_LIST})
@@ -148,12 +142,10 @@ _PROVIDER_KEYS = frozenset(
 
 
 def _reads(permission: Permission) -> bool:
-    """What people wrote and were answered is no part of an audit."""
-    return permission is not Permission.REQUEST_CONTENT_READ and permission.value.partition(":")[2] in (
-        "list",
-        "read",
-        "export",
-    )
+    """What people wrote and were answered is no part of an audit; to have read a notification is a change of it."""
+    if permission in (Permission.REQUEST_CONTENT_READ, Permission.NOTIFICATION_READ):
+        return False
+    return permission.value.partition(":")[2] in ("list", "read", "export")
 
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {

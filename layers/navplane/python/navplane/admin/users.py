@@ -43,9 +43,13 @@ class UserPage(View):
     next_cursor: str | None
 
 
-@router.get("/admin/users", summary="List users, newest first", responses=responses(422))
+@router.get(
+    "/admin/users",
+    summary="List users, newest first",
+    responses=responses(422),
+    dependencies=[require(Permission.USER_LIST)],
+)
 def list_users(
-    call: Annotated[Call, require(Permission.USER_LIST)],
     plane: ThePlane,
     limit: paging.Limit = paging.DEFAULT_LIMIT,
     cursor: paging.Cursor = None,

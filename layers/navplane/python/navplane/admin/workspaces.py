@@ -93,13 +93,13 @@ def create_workspace(
     return _view(workspace)
 
 
-@router.get("/admin/orgs/{org_id}/workspaces/{workspace_id}", summary="Read a workspace", responses=responses(404))
-def read_workspace(
-    org_id: UUID,
-    workspace_id: UUID,
-    call: Annotated[Call, require(Permission.WORKSPACE_LIST, per_workspace=True)],
-    plane: ThePlane,
-) -> WorkspaceView:
+@router.get(
+    "/admin/orgs/{org_id}/workspaces/{workspace_id}",
+    summary="Read a workspace",
+    responses=responses(404),
+    dependencies=[require(Permission.WORKSPACE_LIST, per_workspace=True)],
+)
+def read_workspace(org_id: UUID, workspace_id: UUID, plane: ThePlane) -> WorkspaceView:
     """403 `region_mismatch` for one that is pinned to another region than this stack's."""
     with plane.database.transaction(org_id=org_id) as db:
         change.found(db, org_id=org_id)

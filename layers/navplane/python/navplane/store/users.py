@@ -100,7 +100,7 @@ COLUMNS = """u.id, u.issuer, u.subject, u.email, u.name, u.claimed_permissions, 
 def page(
     db: Connection, *, limit: int, after: Position | None, search: str | None, role: str | None, active: bool | None
 ) -> list[User]:
-    """Up to `limit`, newest first, in a transaction with `platform=True`. `role`: `platform_admin`, or a membership anywhere."""
+    """Up to `limit`, newest first, in a transaction with `platform=True`. `role`: `platform_admin`, or a membership."""
     rows = db.run(
         f"""
         SELECT {COLUMNS} FROM public.user_identities AS u
