@@ -3,9 +3,11 @@
 from mangum import Mangum
 from navplane import wiring
 from navplane.admin import (
+    alerts,
     ledger_jobs,
     limits,
     model_prices,
+    notifications,
     platform_limits,
     policies,
     price_overrides,
@@ -24,6 +26,8 @@ app = create(
         policies.router,
         routes.router,
         limits.router,
+        alerts.router,
+        notifications.router,
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,

@@ -11,7 +11,7 @@ app = Gateway(
     gate=wiring.late_gate(settings.database, connections=GATE_THREADS),
     keys=wiring.kek_unwrapper(settings.kek),
     upstream=UpstreamClient(wiring.origins(settings.upstream)),
-    request_log=wiring.request_log(settings.queue_url),
+    request_log=wiring.chained_request_log(settings.queue_url, settings.database),
     region=settings.region,
     key_prefixes=settings.key_prefixes,
     max_body_bytes=settings.max_body_bytes,

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Owner, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Menu, Owner, Refusal, RefusalReason
 from navplane.gateway.app import Gateway
+from navplane.model.dialect import Dialect
 from navplane.model.ids import RequestId, new_id
 from navplane.model.kept_content import KeptContent
 from navplane.model.tenancy import Region, StreamUsage
@@ -44,6 +45,11 @@ class ForgetfulGate:
             stream_usage=StreamUsage.INJECT,
             candidates=(Candidate(provider=ask.provider, model=ask.model, key=self._keys[ask.provider]),),
         )
+
+    def menu(
+        self, key_digest: bytes, *, dialect: Dialect, region: Region, offering: Sequence[str], now: datetime
+    ) -> Menu | Refusal:
+        raise DependencyUnavailable("Nobody lists models here.")
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
         return [None for _ in callers]

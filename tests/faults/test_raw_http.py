@@ -183,7 +183,10 @@ TARGETS: dict[str, Expected] = {
     "/health/": UNKNOWN,
     "/HEALTH": UNKNOWN,
     "/admin/orgs": UNKNOWN,
-    "/v1/files": UNKNOWN,
+    "/v1/uploads": UNKNOWN,
+    "/v1/files/": UNKNOWN,
+    "/v1/batches/batch_1/": UNKNOWN,
+    "/v1/batches/batch_1/results": UNKNOWN,
     "/v1/KEY": UNKNOWN,
 }
 

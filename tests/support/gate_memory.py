@@ -11,7 +11,20 @@ from enum import IntEnum
 from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
-from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Owner, Refusal, RefusalReason, over_limit
+from navplane.gate.gate import (
+    Admission,
+    Ask,
+    Caller,
+    Candidate,
+    Charge,
+    Expired,
+    Menu,
+    Owner,
+    Refusal,
+    RefusalReason,
+    over_limit,
+)
+from navplane.model.dialect import Dialect
 from navplane.model.ids import RequestId, new_id
 from navplane.model.limit import (
     MOST_COUNTED,
@@ -218,6 +231,34 @@ class MemoryGate:
             if known.state is not State.RESERVED or known.admission is None or known.admission.caller != caller:
                 raise DependencyUnavailable("This request id is closed; send the request again.")
             return decision.admission
+
+    def menu(
+        self, key_digest: bytes, *, dialect: Dialect, region: Region, offering: Sequence[str], now: datetime
+    ) -> Menu | Refusal:
+        with self._lock:
+            key = self._keys.get(key_digest)
+            if key is None or (reason := self._standing(key.caller, now)) is RefusalReason.INVALID_KEY:
+                return Refusal(reason=RefusalReason.INVALID_KEY, caller=key.caller if key else None)
+            caller, organization = key.caller, self._organizations[key.caller.org_id]
+            if reason is not None:
+                return Refusal(reason=reason, caller=caller)
+            if organization.region is not region:
+                return Refusal(reason=RefusalReason.REGION_MISMATCH, caller=caller, detail=organization.region.value)
+            levels = [organization.policies[id_] for id_ in _scopes(key) if id_ in organization.policies]
+            held = {stored.context.provider for stored, _ in organization.provider_keys} & set(offering)
+
+            def allowed(provider: str, model: str) -> bool:
+                return provider in held and forbidden(levels, provider=provider, model=model) is None
+
+            aliases = {
+                route.match
+                for route in _routes_of(organization, caller)
+                if route.dialect is dialect and "*" not in route.match
+                for target in route.targets
+                if allowed(target.provider, target.model or route.match)
+            }
+            models = sorted(name for name in self._prices if allowed(*name))
+            return Menu(caller=caller, aliases=tuple(sorted(aliases)), models=tuple(models))
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
         with self._lock:

@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Owner, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Menu, Owner, Refusal, RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
+from navplane.model.dialect import Dialect
 from navplane.model.ids import RequestId, new_id, new_request_id
 from navplane.model.limit import Limit, ModelPrice
 from navplane.model.policy import Policy, PolicyScope
@@ -189,6 +190,11 @@ class PostgresGateOfBothPlanes:
 
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
         return self._proxys.admit(ask, now)
+
+    def menu(
+        self, key_digest: bytes, *, dialect: Dialect, region: Region, offering: Sequence[str], now: datetime
+    ) -> Menu | Refusal:
+        return self._proxys.menu(key_digest, dialect=dialect, region=region, offering=offering, now=now)
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
         return self._proxys.standing(callers, now)

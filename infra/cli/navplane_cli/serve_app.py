@@ -10,6 +10,7 @@ from typing import Any
 
 from navplane import wiring
 from navplane.admin import (
+    alerts,
     api_keys,
     audit,
     budgets,
@@ -20,6 +21,7 @@ from navplane.admin import (
     ledger_jobs,
     limits,
     model_prices,
+    notifications,
     openapi,
     organizations,
     platform_limits,
@@ -53,7 +55,7 @@ from navplane.ingest.reap import Reaper
 from navplane.queue.message import DeadLetters, MessageSource
 from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
 from navplane.queue.request_log import QueueAge, RequestLog
-from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge, SqsRequestLog
+from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge
 from navplane.store.database import Database
 from navplane.upstream.client import UpstreamClient
 
@@ -155,6 +157,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         policies.router,
         routes.router,
         limits.router,
+        alerts.router,
+        notifications.router,
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
@@ -192,7 +196,7 @@ def _analytics(settings: ServeSettings) -> App:
 
 def _request_log(settings: ServeSettings) -> RequestLog:
     if settings.queue is not None:
-        return SqsRequestLog(queue_url=settings.queue.queue_url)
+        return wiring.chained_request_log(settings.queue.queue_url, settings.roles.of("navplane_gate"))
     # A pool of its own: an event that waits to be stored holds up no admission.
     return PostgresRequestLog(wiring.database(settings.roles.of("navplane_gate"), size=LOG_THREADS))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
+    alerts,
     api_keys,
     audit,
     budgets,
@@ -18,6 +19,7 @@ from navplane.admin import (
     ledger_jobs,
     limits,
     model_prices,
+    notifications,
     openapi,
     organizations,
     platform_limits,
@@ -64,6 +66,8 @@ SERVED_BY = {
         policies.router,
         routes.router,
         limits.router,
+        alerts.router,
+        notifications.router,
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
@@ -128,6 +132,13 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/routes/{route_id}",
         "PUT /admin/orgs/{org_id}/routes/{route_id}",
         "DELETE /admin/orgs/{org_id}/routes/{route_id}",
+        "GET /admin/orgs/{org_id}/alerts",
+        "POST /admin/orgs/{org_id}/alerts",
+        "GET /admin/orgs/{org_id}/alerts/{alert_id}",
+        "PUT /admin/orgs/{org_id}/alerts/{alert_id}",
+        "DELETE /admin/orgs/{org_id}/alerts/{alert_id}",
+        "GET /admin/orgs/{org_id}/notifications",
+        "POST /admin/orgs/{org_id}/notifications/{notification_id}/read",
         "GET /admin/limits",
         "POST /admin/limits",
         "PUT /admin/limits/{limit_id}",

@@ -1,5 +1,6 @@
 """The kill switch and key rotation, seen by an application, and by the provider that must see nothing."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -88,3 +89,23 @@ def test_an_organization_without_a_provider_key_is_told_so(cloud: LocalCloud) ->
     with pytest.raises(openai.BadRequestError) as refused:
         call_openai(cloud, bare.api_key)
     assert refused.value.code == "provider_key_missing"
+
+
+def test_a_route_leads_the_very_next_call_to_what_it_names(cloud: LocalCloud, organization: Organization) -> None:
+    targets = [{"provider": "openai", "model": "demo"}]
+    organization.call("POST", "routes", json={"name": "quick", "match": "fast", "targets": targets})
+    http = httpx2.Client(trust_env=False)
+    with openai.OpenAI(base_url=f"{cloud.base_url}/v1", api_key=organization.api_key, http_client=http) as client:
+        answer = client.chat.completions.with_raw_response.create(model="fast", messages=MESSAGES)
+    assert answer.headers["x-navplane-route"] == "quick"
+    assert json.loads(DemoUpstreamClient(cloud.demo_url).requests()[-1].body)["model"] == "demo"
+    (row,) = organization.wait_for_rows(1)
+    assert (row["model"], row["route"], row["status"]) == ("fast", "quick", 200)
+
+
+def test_a_policy_refuses_the_very_next_call(cloud: LocalCloud, organization: Organization) -> None:
+    call_openai(cloud, organization.api_key)
+    organization.call("POST", "policies", json={"scope": "organization", "block_models": ["demo*"]})
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        call_openai(cloud, organization.api_key)
+    assert refused.value.code == "model_not_allowed"

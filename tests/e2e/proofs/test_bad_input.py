@@ -178,7 +178,8 @@ def test_keys_that_do_not_sign_in_look_alike(
 
 PATHS = [
     ("POST", "/v1/nothing", (404, "unknown_endpoint")),
-    ("POST", "/v1/files", (404, "unknown_endpoint")),
+    ("POST", "/v1/uploads", (404, "unknown_endpoint")),
+    ("GET", "/v1/files", (405, "method_not_allowed")),
     ("GET", "/v1/chat/completions", (405, "method_not_allowed")),
     ("DELETE", "/v1/models", (405, "method_not_allowed")),
     ("POST", "/v1/../admin/orgs", (400, "bad_path")),

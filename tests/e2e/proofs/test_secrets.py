@@ -41,5 +41,5 @@ def test_the_calls_met_what_they_were_to_meet(evidence: Evidence) -> None:
     said = evidence.places["logs"]
     codes = [b"upstream_error", b"provider_key_rejected", b"upstream_redirected", b"upstream_cut", b"invalid_json"]
     codes += [b"invalid_model", b"unsupported_media_type", b"ambiguous_credentials", b"bad_query", b"invalid_api_key"]
-    codes += [b"model_not_found", b"unavailable", b"ledger.fallback"]
+    codes += [b"model_not_found", b"unavailable", b"ledger.second_place"]
     assert [code for code in codes if code not in said] == []

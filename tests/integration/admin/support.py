@@ -45,6 +45,12 @@ class Admission:
         assert isinstance(answer, Admitted), answer
         return tuple(candidate.key for candidate in answer.candidates)
 
+    def shares(self, api_key: str) -> dict[str, int]:
+        """The weight of each provider key, by its id."""
+        answer = self._gate.admit(ask(api_key, self._now), self._now)
+        assert isinstance(answer, Admitted), answer
+        return {str(candidate.key.context.provider_key_id): candidate.weight for candidate in answer.candidates}
+
 
 def ask(api_key: str, now: datetime, *, model: str = "gpt-5", provider: str | None = "openai") -> Ask:
     return Ask(

@@ -43,7 +43,9 @@ def test_an_agreed_price_is_what_the_next_recorded_request_costs(
 
 
 def test_it_is_shown_as_it_was_set(api: TestClient, path: str) -> None:
-    made = api.post(path, json={**TERMS, "cache_write_1h_usd_per_million": "0.000000001"}).json()
+    units = {"audio_usd_per_minute": "0.0043", "characters_usd_per_million": "15", "image_usd": "0.04"}
+    made = api.post(path, json={**TERMS, "cache_write_1h_usd_per_million": "0.000000001", **units}).json()
+    assert units.items() <= made.items()
     expected = {
         "provider": "openai", "model": "gpt-5", "effective_from": "2026-11-01T00:00:00Z", "effective_to": None,
         "input_usd_per_million": "1.1", "output_usd_per_million": "8.8", "cached_input_usd_per_million": None,

@@ -92,6 +92,18 @@ def test_calls_go_to_the_default_key_alone_until_there_is_none(
     assert len(opened()) == 2
 
 
+def test_calls_are_shared_out_by_weight_which_a_rotation_keeps(
+    api: TestClient, path: str, key: dict[str, Any], organization: dict[str, str], admission: Admission
+) -> None:
+    other = store(api, path, "other", SECOND, weight=3)
+    assert (key["weight"], other["weight"]) == (1, 3)
+    assert api.put(f"{path}/{key['id']}", json={"weight": 7}).json()["weight"] == 7
+    new = api.post(f"{path}/{key['id']}/rotate", json={"api_key": FIRST}).json()
+    assert new["weight"] == 7
+    assert admission.shares(organization["api_key"]) == {new["id"]: 700, other["id"]: 300}
+    assert api.put(f"{path}/{new['id']}", json={"weight": 0}).status_code == 422
+
+
 def test_one_providers_default_is_no_matter_of_anothers(
     api: TestClient, path: str, key: dict[str, Any], organization: dict[str, str], admission: Admission
 ) -> None:

@@ -41,7 +41,18 @@ def test_a_key_is_stored_sealed_and_opens_where_the_gate_hands_it_out(
     answer = api.post(path, json=new_key())
     assert answer.status_code == 201
     view = answer.json()
-    assert set(view) == {"id", "provider", "label", "key_hint", "base_url", "demo", "is_default", "replaces", "created_at"}
+    assert set(view) == {
+        "id",
+        "provider",
+        "label",
+        "key_hint",
+        "base_url",
+        "demo",
+        "is_default",
+        "weight",
+        "replaces",
+        "created_at",
+    }
     assert (view["provider"], view["label"], view["key_hint"]) == ("openai", "production", "WXYZ")
     assert (view["base_url"], view["demo"]) == (None, False)
     (candidate,) = admission.candidates(organization["api_key"])

@@ -1,5 +1,7 @@
 """Receipts: read with an API key, for its own workspace, under the role that only reads."""
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -12,7 +14,8 @@ from navplane.admin.plane import Plane
 from navplane.crypto.api_key import digest
 from navplane.gate.gate import Admission, Ask, Charge
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.model.ids import RequestId, new_request_id
+from navplane.gateway.call import Attempt
+from navplane.model.ids import RequestId, new_id, new_request_id
 from navplane.model.price import Price, PriceSource
 from navplane.model.usage import PriceQuality
 from navplane.store.database import sqlstate
@@ -88,21 +91,22 @@ def test_a_request_is_pending_until_it_is_written_and_then_shows_what_was_charge
     assert (receipt["route"], receipt["attempt_log"]) == (None, None)
 
 
-def test_what_was_tried_is_shown(reading: TestClient, with_key: dict[str, str], module_database: TestDatabase) -> None:
-    asked = admitted(module_database, with_key["api_key"])
+def test_what_was_tried_is_shown_as_the_gateway_wrote_it(
+    reading: TestClient, with_key: dict[str, str], module_database: TestDatabase
+) -> None:
+    asked, key_id = admitted(module_database, with_key["api_key"]), new_id()
+    first = Attempt(provider="openai", provider_key_id=key_id, model="a", status=503, error=None, milliseconds=12)
+    second = Attempt(provider="groq", provider_key_id=key_id, model="b", status=None, error="upstream_timeout", milliseconds=7)
     written(module_database, asked.request_id)
     with module_database.superuser() as superuser:
         superuser.run(
             "UPDATE request_logs SET route = 'fast', attempt_log = :log::jsonb WHERE request_id = :id",
-            log='[{"provider": "openai", "status": 503, "ms": 12}, {"provider": "groq", "error": "timeout"}]',
+            log=json.dumps([asdict(first), asdict(second)], default=str),
             id=asked.request_id,
         )
     receipt = read(reading, asked.request_id, with_key["api_key"])[1]
     assert receipt["route"] == "fast"
-    assert isinstance(receipt["attempt_log"], list)
-    assert [(a["provider"], a["status"], a["error"]) for a in receipt["attempt_log"]] == [
-        ("openai", 503, None), ("groq", None, "timeout"),
-    ]  # fmt: skip
+    assert receipt["attempt_log"] == [{**asdict(each), "provider_key_id": str(key_id)} for each in (first, second)]
 
 
 def test_another_organizations_and_another_workspaces_requests_do_not_exist(

@@ -10,11 +10,11 @@ import pytest
 from navplane.crypto.audit_chain import canonical
 from navplane.crypto.audit_verify import ChainBroken, verify_exports
 from navplane.crypto.kek_local import LocalKek
-from navplane.custody.sign_audit import AuditBroken, AuditSigner
+from navplane.custody.sign_audit import AuditBroken, AuditSigner, follows
 from navplane.errors import DecryptionError
 from navplane.model.ids import new_id
 from navplane.model.tenancy import Region
-from navplane.store import audit
+from navplane.store import audit, audit_heads
 from navplane.store.database import Database, sqlstate
 from pg8000.exceptions import DatabaseError
 
@@ -67,6 +67,19 @@ def test_a_chain_that_rests_is_signed_again_each_day(databases: TestDatabase, ad
     assert [signer.sign(NOW + DAY * n / 2) for n in range(5)] == [1, 0, 0, 1, 0]
     found = verify_exports([exported(databases, org_id)], public_keys=public_keys(databases))
     assert found.signed_at == NOW + DAY * 1.5
+
+
+def test_what_is_added_while_a_chain_is_followed_is_no_break(
+    databases: TestDatabase, admin: Database, signer: AuditSigner
+) -> None:
+    org_id = new_id()
+    write(admin, org_id, 3, now=NOW)
+    with signer.database.transaction() as db:
+        (chain,) = audit_heads.unsigned(db, signed_before=NOW - DAY, limit=10)
+        write(admin, org_id, 2, now=NOW, first=4)
+        assert follows(db, chain)
+        assert not follows(db, replace(chain, hash=bytes(32)))
+        assert not follows(db, replace(chain, sequence=6))
 
 
 def test_a_long_export_is_verified_file_by_file_and_only_as_a_whole(

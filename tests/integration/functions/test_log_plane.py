@@ -114,6 +114,7 @@ def test_maintenance_closes_what_a_dead_proxy_left_and_answers_counts(
     assert set(answer) == {
         "partitions_made",
         "prices_loaded",
+        "events_recorded",
         "reservations_closed",
         "reservations_deleted",
         "windows_forgotten",

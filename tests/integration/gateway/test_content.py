@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Caller
@@ -60,7 +61,8 @@ def test_of_a_stream_it_is_what_the_client_had(keeping: Application, provider: F
 
 def test_an_answer_that_repeats_the_providers_key_is_not_kept(keeping: Application, provider: FakeProvider) -> None:
     provider.script(json_answer(json.dumps({"echo": PROVIDER_SECRET}).encode()))
-    keeping.post("/v1/chat/completions", BODY)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        keeping.post("/v1/chat/completions", BODY)
     assert keeping.row().status == 200
     assert keeping.server.log.contents == []
 

@@ -3,6 +3,7 @@
 import base64
 import json
 
+import httpx2
 import pytest
 
 from tests.integration.gateway.conftest import Application
@@ -133,6 +134,34 @@ def test_key_that_a_provider_echoes_never_reaches_the_client(
     assert response.content == text.replace(PROVIDER_SECRET.encode(), stars)
     assert "x-echo" not in response.headers
     assert response.headers["x-fine"] == "1"
+
+
+@pytest.mark.parametrize("at", [0, 5, len(PROVIDER_SECRET)])
+@pytest.mark.parametrize(("path", "model"), [(CHAT, "gpt-5"), (MESSAGES, "claude-opus-5")])
+def test_stream_that_repeats_the_key_ends_before_anybody_has_all_of_it(
+    application: Application, provider: FakeProvider, path: str, model: str, at: int
+) -> None:
+    """Nothing of it is edited: what has gone out is what the provider sent, and then comes the error."""
+    first, key = b'data: {"choices":[]}\n\n', PROVIDER_SECRET.encode()
+    provider.script(stream([first, b"data: x" + key[:at], key[at:] + b" and more\n\n"]))
+    body = json.dumps({"model": model, "stream": True, "stream_options": {"include_usage": True}}).encode()
+    content = application.post(path, body).content
+    sent, _, error = content.partition(b"\n\n" + (b"event: error\n" if path == MESSAGES else b'data: {"error"'))
+    assert (first + b"data: x" + key[:at]).startswith(sent)
+    assert sent.startswith(first.strip())
+    assert b"repeats the key" in error
+    assert key not in content
+    row = application.row()
+    assert (row.outcome.value, row.error_code) == ("failed", "upstream_error")
+
+
+def test_body_that_repeats_the_key_is_left_unfinished(application: Application, provider: FakeProvider) -> None:
+    text = f'{{"choices":[{{"message":{{"content":"{PROVIDER_SECRET}"}}}}]}}'.encode()
+    provider.script(json_answer(text))
+    with pytest.raises(httpx2.RemoteProtocolError):
+        application.post(CHAT, BODY)
+    row = application.row()
+    assert (row.status, row.outcome.value, row.error_code) == (200, "failed", "upstream_error")
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])

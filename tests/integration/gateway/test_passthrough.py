@@ -225,12 +225,13 @@ def test_query_is_passed_on_as_it_is(application: Application, provider: FakePro
     assert (row.usage, row.usage_quality, row.raw_usage) == (Usage(), UsageQuality.EXACT, {"input_tokens": 5})
 
 
-def test_models_of_the_provider_that_is_meant(application: Application, provider: FakeProvider) -> None:
+def test_models_below_a_prefix_are_the_providers_own(application: Application, provider: FakeProvider) -> None:
     provider.script(json_answer(b'{"data":[]}'))
-    assert application.http.get("/v1/models", headers=application.bearer).status_code == 200
+    assert application.http.get("/openai/v1/models", headers=application.bearer).status_code == 200
     assert provider.last.all("authorization") != []
     version = {"anthropic-version": "2023-06-01"}
-    assert application.http.get("/v1/models?limit=2", headers={**application.bearer, **version}).status_code == 200
+    listed = application.http.get("/anthropic/v1/models?limit=2", headers={**application.bearer, **version})
+    assert listed.status_code == 200
     assert provider.last.all("x-api-key") != []
     rows = application.server.log.wait_for(2, org_id=application.tenant.org_id)
     assert [(row.provider, row.endpoint.value, row.usage_quality.value) for row in rows] == [

@@ -302,3 +302,31 @@ def test_what_has_no_price_is_flagged_and_never_zero(priced: Database, superuser
     record_what_can_be(priced, [event])
     sql = "SELECT cost_usd, price_quality FROM request_logs WHERE request_id = :id"
     assert superuser.run(sql, id=event.request_id) == [[None, PriceQuality.UNPRICED.value]]
+
+
+UNITS = [
+    # 61 × 0.006 ÷ 60; 1,234 × 15 ÷ 1,000,000; 3 × 0.04; 0.02 a request and nothing else
+    ({"audio_second_usd": "0.0001"}, Usage(audio_seconds=61), "0.0061"),
+    ({"character_usd": "0.000015"}, Usage(characters=1234), "0.01851"),
+    ({"image_usd": "0.04"}, Usage(images=3), "0.12"),
+    ({"request_usd": "0.02"}, Usage(audio_seconds=61), "0.02"),
+    # 50 × 5 + 1000 × 40: pictures whose tokens are counted, and for which nothing else was agreed
+    ({"input_usd": "0.000005", "output_usd": "0.00004"}, Usage(input_tokens=50, output_tokens=1000, images=1), "0.04025"),
+    # Nothing was agreed about any of these, so nothing is known, and nothing is free.
+    ({}, Usage(audio_seconds=61), None),
+    ({"image_usd": "0.04"}, Usage(characters=1234), None),
+    ({"audio_second_usd": "0.0001"}, Usage(images=3), None),
+]
+
+
+@pytest.mark.parametrize(("terms", "usage", "usd"), UNITS)
+def test_what_is_not_counted_in_tokens_costs_what_was_agreed_for_it(
+    terms: dict[str, str], usage: Usage, usd: str | None, priced: Database, module_database: TestDatabase,
+    superuser: Connection, caller: Caller,
+) -> None:  # fmt: skip
+    per_token = {"input_usd": "0", "output_usd": "0", **terms}
+    agree(module_database, caller, provider="openai", model="a-model-of-units", **per_token)
+    event = usage_event(now=NOON, key_id=caller.key_id, model="a-model-of-units", usage=usage)
+    [row] = record_what_can_be(priced, [event]).rows
+    assert row.cost_usd == (None if usd is None else Decimal(usd))
+    assert ledger_of(superuser, event.request_id) == ([] if usd is None else [[Decimal(usd), AGREED]])

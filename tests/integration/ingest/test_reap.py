@@ -200,6 +200,7 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
         assert counts == {
             "partitions_made": 2,
             "prices_loaded": prices,
+            "events_recorded": 0,
             "reservations_closed": 1,
             "reservations_deleted": 2,
             "windows_forgotten": 0,
@@ -213,6 +214,7 @@ def test_maintenance_makes_partitions_ahead_and_deletes_only_what_is_final_and_o
         assert maintain(writer, reaper, now=NOW) == {
             "partitions_made": 0,
             "prices_loaded": 0,
+            "events_recorded": 0,
             "reservations_closed": 0,
             "reservations_deleted": 0,
             "windows_forgotten": 0,

@@ -56,6 +56,8 @@ TABLES = [
     Table(name="reservations", touched="state", admin="", reader=""),
     Table(name="provider_objects", touched="object_id", admin="", reader=""),
     Table(name="request_contents", touched="request_truncated", admin="S", reader=""),
+    Table(name="alert_rules", touched="enabled", admin="SIUD", reader="S"),
+    Table(name="notifications", touched="read_by", admin="SU", reader="S"),
     Table(name="limits", touched="amount", admin="SIUD", reader="S"),
     Table(name="limit_counters", touched="used", admin="S", reader="S"),
     Table(name="policies", touched="allow_files", admin="SIUD", reader="S"),
@@ -131,6 +133,14 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "request_contents": {
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "request": b"q",
             "response": b"a", "request_truncated": False, "response_truncated": False,
+        },
+        "alert_rules": {
+            "org_id": org_id, "id": fresh, "kind": "budget", "enabled": True, "thresholds": [50], "sensitivity": 6,
+            "floor_usd": 1, "created_at": NOW,
+        },
+        "notifications": {
+            "org_id": org_id, "id": fresh, "kind": "budget", "subject": str(fresh), "window_name": "d:2026-11-21",
+            "threshold": 50, "title": "t", "facts": "{}", "created_at": NOW,
         },
         "limits": {
             "org_id": org_id, "id": fresh, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "amount": 1,

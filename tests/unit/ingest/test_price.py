@@ -70,12 +70,37 @@ BY_HAND = [
 ]
 
 
+SUM = Usage(input_tokens=900_000, output_tokens=1000)
+
+
+@pytest.mark.parametrize(
+    ("largest", "usd"),
+    [
+        # Each request is within the first tier: 900,000 × 3 + 1,000 × 15, at the half that a batch costs.
+        (200_000, "1.3575"),
+        # One may be beyond it, and in the sum nobody can tell which.
+        (200_001, None),
+        (None, None),
+    ],
+)
+def test_a_batch_is_priced_by_its_requests_and_not_by_their_sum(largest: int | None, usd: str | None) -> None:
+    event = usage_event(
+        provider="anthropic",
+        model="claude-sonnet-4-5",
+        endpoint=Endpoint.MESSAGE_BATCHES,
+        service_tier="batch",
+        usage=SUM,
+        raw_usage={"largest_input_tokens": largest} if largest else None,
+    )
+    assert price(event).cost_usd == (Decimal(usd) if usd else None)
+
+
 @pytest.mark.parametrize(
     "units", [Usage(audio_seconds=9), Usage(characters=5, input_tokens=4), Usage(images=1, input_tokens=4)]
 )
-def test_what_is_not_counted_in_tokens_has_no_price_and_no_agreed_one(units: Usage) -> None:
+def test_what_is_not_counted_in_tokens_has_no_list_price_and_may_have_an_agreed_one(units: Usage) -> None:
     priced = price(usage_event(model="gpt-5", usage=units))
-    assert (priced.cost_usd, priced.quality, priced.negotiable) == (None, PriceQuality.UNPRICED, False)
+    assert (priced.cost_usd, priced.quality, priced.negotiable) == (None, PriceQuality.UNPRICED, True)
 
 
 @pytest.mark.parametrize(("provider", "model", "usage", "usd"), BY_HAND)

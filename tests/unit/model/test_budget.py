@@ -12,8 +12,8 @@ from navplane.model.limit import LimitKind, LimitMode, LimitScope
 START = datetime(2026, 11, 21, tzinfo=UTC)
 BUDGET = Budget(
     limit_id=UUID(int=1), org_id=UUID(int=2), scope=LimitScope.ORGANIZATION, scope_id=UUID(int=2),
-    kind=LimitKind.TOKENS_PER_DAY, amount=1000, mode=LimitMode.NORMAL, created_at=START, window_name="d:2026-11-21", starts_at=START,
-    ends_at=START + timedelta(days=1), used=700, reserved=100,
+    kind=LimitKind.TOKENS_PER_DAY, amount=1000, mode=LimitMode.NORMAL, created_at=START, window_name="d:2026-11-21",
+    starts_at=START, ends_at=START + timedelta(days=1), used=700, reserved=100,
 )  # fmt: skip
 
 

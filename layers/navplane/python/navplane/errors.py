@@ -54,6 +54,12 @@ class AmbiguousModel(BadRequest):
     code = "invalid_model"
 
 
+class BadBatch(BadRequest):
+    """Says which line of a batch's input, or which request of it, is not one that may be sent."""
+
+    code = "invalid_batch"
+
+
 class BadTags(BadRequest):
     code = "invalid_tags"
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from navplane.gate.gate import Gate
     from navplane.model.price_line import PricedCall, PriceLine
     from navplane.model.provider_key import Secret
+    from navplane.queue.chain import Sender
     from navplane.queue.request_log import RequestLog
     from navplane.store.database import Database
     from navplane.upstream.origin import Origins
@@ -134,6 +135,19 @@ def request_log(queue_url: str) -> "RequestLog":
     from navplane.queue.sqs import SqsRequestLog
 
     return SqsRequestLog(queue_url=queue_url)
+
+
+def chained_request_log(queue_url: str, settings: DatabaseSettings) -> "RequestLog":
+    """SQS, and where that fails the table of the database that the gate is in; `maintenance` records what is there."""
+    from navplane.queue.chain import ChainedRequestLog
+    from navplane.queue.sqs import SqsRequestLog
+
+    def table() -> "Sender":
+        from navplane.queue.postgres import PostgresRequestLog
+
+        return PostgresRequestLog(database(settings, size=1, timeout_seconds=1))
+
+    return ChainedRequestLog(SqsRequestLog(queue_url=queue_url), second=table)
 
 
 def origins(settings: UpstreamSettings) -> "Origins":

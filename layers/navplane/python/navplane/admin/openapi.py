@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from navplane.admin import (
+    alerts,
     api_keys,
     audit,
     budgets,
@@ -21,6 +22,7 @@ from navplane.admin import (
     ledger_jobs,
     limits,
     model_prices,
+    notifications,
     organizations,
     platform_limits,
     platform_usage,
@@ -99,6 +101,8 @@ ROUTERS = (
     usage.router,
     exports.router,
     budgets.router,
+    alerts.router,
+    notifications.router,
     platform_usage.router,
     audit.router,
     receipts.router,

@@ -26,9 +26,11 @@ router = APIRouter(tags=["prices"])
 
 MILLION = Decimal(10**6)
 THOUSAND = Decimal(1000)
+MINUTE = Decimal(60)
 # Up to 1,000 million USD per million tokens, and exact to what the column holds of a single one.
 Dollars = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
 Moment = Annotated[AwareDatetime, Field(strict=False)]
+NO_TOKENS = "USD for {}, as text, where the provider counts no tokens. Absent: nothing is agreed about it."
 PER_MILLION = "USD per million tokens, as text. Absent: what {} cost."
 
 
@@ -42,6 +44,9 @@ class Rates(Body):
     audio_output_usd_per_million: Dollars | None = Field(default=None, description=PER_MILLION.format("output tokens"))
     web_search_usd_per_thousand: Dollars = Field(default="0", description="USD per thousand searches, as text.")
     request_usd: Dollars = Field(default="0", description="USD per request, besides its tokens, as text.")
+    audio_usd_per_minute: Dollars | None = Field(default=None, description=NO_TOKENS.format("a minute of sound"))
+    characters_usd_per_million: Dollars | None = Field(default=None, description=NO_TOKENS.format("a million characters"))
+    image_usd: Dollars | None = Field(default=None, description=NO_TOKENS.format("a picture"))
 
 
 class NewPriceOverride(Rates):
@@ -72,6 +77,9 @@ class PriceOverrideView(View):
     audio_output_usd_per_million: str | None
     web_search_usd_per_thousand: str
     request_usd: str
+    audio_usd_per_minute: str | None
+    characters_usd_per_million: str | None
+    image_usd: str | None
     created_at: datetime
 
 
@@ -185,6 +193,9 @@ def _override(body: NewPriceOverride, now: datetime) -> PriceOverride:
         audio_output_usd=_per_token(body.audio_output_usd_per_million),
         web_search_usd=Decimal(body.web_search_usd_per_thousand) / THOUSAND,
         request_usd=Decimal(body.request_usd),
+        audio_second_usd=None if body.audio_usd_per_minute is None else Decimal(body.audio_usd_per_minute) / MINUTE,
+        character_usd=_per_token(body.characters_usd_per_million),
+        image_usd=None if body.image_usd is None else Decimal(body.image_usd),
     )
     return PriceOverride(
         id=new_id(),
@@ -264,6 +275,9 @@ def _view(override: PriceOverride) -> PriceOverrideView:
         audio_output_usd_per_million=_shown_per_million(rates.audio_output_usd),
         web_search_usd_per_thousand=_text(rates.web_search_usd * THOUSAND),
         request_usd=_text(rates.request_usd),
+        audio_usd_per_minute=None if rates.audio_second_usd is None else _text(rates.audio_second_usd * MINUTE),
+        characters_usd_per_million=_shown_per_million(rates.character_usd),
+        image_usd=None if rates.image_usd is None else _text(rates.image_usd),
         created_at=override.created_at,
     )
 
@@ -273,4 +287,5 @@ def _shown_per_million(per_token: Decimal | None) -> str | None:
 
 
 def _text(amount: Decimal) -> str:
-    return f"{amount:.12f}".rstrip("0").rstrip(".")
+    # What is kept of a second's price has 15 digits, and a minute's price is shown as it was given.
+    return f"{amount:.9f}".rstrip("0").rstrip(".")

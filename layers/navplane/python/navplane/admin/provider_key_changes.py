@@ -12,7 +12,7 @@ from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import Body, Name
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
-from navplane.admin.provider_keys import ProviderKeyView, checked_secret, label_taken, place_of, shown, validated
+from navplane.admin.provider_keys import ProviderKeyView, Weight, checked_secret, label_taken, place_of, shown, validated
 from navplane.admin.sealing import store_sealed
 from navplane.crypto.api_key import hint
 from navplane.crypto.envelope import kek_id_of
@@ -35,6 +35,7 @@ class ProviderKeyChange(Body):
     is_default: bool | None = Field(
         default=None, description="true: calls go to this key of the provider alone, and to no other default before it."
     )
+    weight: Weight | None = None
 
 
 class ProviderKeyRotation(Body):
@@ -55,7 +56,7 @@ def read_provider_key(org_id: UUID, key_id: UUID, plane: ThePlane) -> ProviderKe
 
 @router.put(
     "/admin/orgs/{org_id}/provider-keys/{key_id}",
-    summary="Change a provider key's label, or make it the default one",
+    summary="Change a provider key's label or weight, or make it the default one",
     responses=responses(400, 404, 409, 413, 422),
 )
 def update_provider_key(
@@ -74,6 +75,7 @@ def update_provider_key(
             before,
             label=body.label or before.label,
             is_default=before.is_default if body.is_default is None else body.is_default,
+            weight=body.weight or before.weight,
         )
         if after.label != before.label and provider_keys.is_taken(
             db, org_id=org_id, provider=after.provider, label=after.label
@@ -133,7 +135,7 @@ def _take_over(database: Database, call: Call, *, old: ProviderKey, key: Provide
         current = provider_keys.delete(db, org_id=key.org_id, provider_key_id=old.id, now=call.now)
         if current is None:
             raise NotFound("There is no such provider key any more.")
-        successor = replace(key, label=current.label, is_default=current.is_default)
+        successor = replace(key, label=current.label, is_default=current.is_default, weight=current.weight)
         stored = provider_keys.insert(db, successor, region=region.value, sealed=sealed, kek_id=kek_id_of(sealed))
         assert stored, "its label has just become free"
         _record(db, call, before=current, after=successor)

@@ -37,6 +37,9 @@ KEY_ALPHABET = frozenset(chr(code) for code in range(0x21, 0x7F))
 SHORTEST_KEY, LONGEST_KEY = 8, 4096
 
 
+Weight = Annotated[int, Field(ge=1, le=1000, description="Its share of the calls where its provider has no default key.")]
+
+
 class NewProviderKey(Body):
     provider: Annotated[str, StringConstraints(max_length=40)] = Field(examples=["openai"])
     label: Name = Field(examples=["production"])
@@ -46,6 +49,7 @@ class NewProviderKey(Body):
         description="Needed by providers without one address for all: azure, bedrock, custom. The others refuse it.",
         examples=["https://my-resource.openai.azure.com"],
     )
+    weight: Weight = 1
 
 
 class ProviderKeyView(View):
@@ -55,9 +59,8 @@ class ProviderKeyView(View):
     key_hint: str = Field(description="Its last four characters.")
     base_url: str | None
     demo: bool = Field(description="A key of the demo upstream; what it buys costs nothing.")
-    is_default: bool = Field(
-        description="Calls go to the default key of a provider alone; without one, to all of them in turn."
-    )
+    is_default: bool = Field(description="Calls go to the default key of a provider alone; without one, to all by weight.")
+    weight: int
     replaces: UUID | None = Field(description="The key whose rotation made this one.")
     created_at: datetime
 
@@ -92,6 +95,7 @@ def create_provider_key(
         base_url=base_url,
         demo=demo,
         created_at=call.now,
+        weight=body.weight,
     )
     # The provider and the KEK are asked outside the transaction: neither may hold a database connection.
     store_sealed(

@@ -41,11 +41,11 @@ class AttemptView(View):
     """One try at a provider: it ended with a `status`, or with an `error`."""
 
     provider: str | None = None
-    key: str | None = Field(default=None, description="The provider key's id.")
+    provider_key_id: UUID | None = None
     model: str | None = None
     status: int | None = None
     error: str | None = None
-    ms: int | None = None
+    milliseconds: int | None = None
 
 
 class ReceiptView(RequestView):

@@ -96,8 +96,10 @@ def sealing_context(*, key_id: UUID, region: str) -> SealingContext:
 def follows(db: Connection, chain: Unsigned) -> bool:
     """Whether the chain's entries lead from its last signed head to its end, each as it was hashed."""
     place, last = chain.signed, chain.signed_hash
+    org_id = None if chain.org_id == PLATFORM else chain.org_id
     while place < chain.sequence:
-        links = audit.links(db, org_id=None if chain.org_id == PLATFORM else chain.org_id, first=place + 1, limit=LINKS_AT_ONCE)
+        # No further than to the end that is to be signed: more may have been added since that was read.
+        links = audit.links(db, org_id=org_id, first=place + 1, limit=min(LINKS_AT_ONCE, chain.sequence - place))
         for link in links:
             place += 1
             if (link.sequence, link.previous_hash) != (place, last):

@@ -131,6 +131,16 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Menu:
+    """What a key may call: `aliases` are names that routes take (whole names, no globs), `models` pairs of a provider and one
+    of its models with a known price."""
+
+    caller: Caller
+    aliases: tuple[str, ...]
+    models: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expired:
     """A reservation past its lease that no usage event has closed: what is needed to write its row."""
 
@@ -173,6 +183,13 @@ class Gate(Protocol):
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
         """Decide and reserve in one atomic step, in every limit's window of `now` or in none. Asked again with the same request
         id, it answers as the first time would if the reservation is still open, and never reserves twice."""
+        ...
+
+    def menu(
+        self, key_digest: bytes, *, dialect: Dialect, region: Region, offering: Sequence[str], now: datetime
+    ) -> Menu | Refusal:
+        """What the key may call of the providers in `offering`, as the policies of this moment have it; INVALID_KEY,
+        ORGANIZATION_DISABLED or REGION_MISMATCH otherwise. Nothing is reserved."""
         ...
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:

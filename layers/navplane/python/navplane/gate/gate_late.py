@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 
-from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Gate, Owner, Refusal, RefusalReason
+from navplane.gate.gate import Admission, Ask, Caller, Charge, Expired, Gate, Menu, Owner, Refusal, RefusalReason
+from navplane.model.dialect import Dialect
 from navplane.model.ids import RequestId
+from navplane.model.tenancy import Region
 
 
 class LateGate:
@@ -17,6 +19,11 @@ class LateGate:
 
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
         return self._gate().admit(ask, now)
+
+    def menu(
+        self, key_digest: bytes, *, dialect: Dialect, region: Region, offering: Sequence[str], now: datetime
+    ) -> Menu | Refusal:
+        return self._gate().menu(key_digest, dialect=dialect, region=region, offering=offering, now=now)
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:
         return self._gate().standing(callers, now)

@@ -15,7 +15,20 @@ from pg8000.exceptions import InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
 from navplane.errors import DependencyUnavailable, OutcomeUnknown
-from navplane.gate.gate import Admission, Ask, Caller, Candidate, Charge, Expired, Owner, Refusal, RefusalReason, over_limit
+from navplane.gate.gate import (
+    Admission,
+    Ask,
+    Caller,
+    Candidate,
+    Charge,
+    Expired,
+    Menu,
+    Owner,
+    Refusal,
+    RefusalReason,
+    over_limit,
+)
+from navplane.model.dialect import Dialect
 from navplane.model.ids import RequestId
 from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.tenancy import Region, StreamUsage
@@ -28,6 +41,10 @@ SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, usage_
        candidate_id, candidate_region, candidate_base_url, candidate_demo, candidate_sealed
   FROM public.gate_admit_routed(:request_id, :digest, :endpoint, :provider, :model, :region, :streamed, :lease_until, :tokens,
                                 :nano_usd, :now, :input_tokens, :output_tokens, :contexts, :asked)
+"""
+MENU = """
+SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, provider, model
+  FROM public.gate_models(:digest, :dialect, :region, :offering, :now)
 """
 STANDING = "SELECT refused FROM public.gate_standing(:org_ids, :key_ids, :now) AS refused"
 SETTLE = "SELECT public.gate_settle(:request_id, :tokens, :nano_usd, :now)"
@@ -83,6 +100,23 @@ class PostgresGate:
             route=route,
             workflow_version=version,
             fallback_when_billed=when_billed,
+        )
+
+    def menu(
+        self, key_digest: bytes, *, dialect: Dialect, region: Region, offering: Sequence[str], now: datetime
+    ) -> Menu | Refusal:
+        asked = {"digest": key_digest, "dialect": dialect.value, "region": region.value, "offering": list(offering)}
+        rows = self._call(MENU, **asked, now=now)
+        refused, about, *ids = rows[0][:5]
+        caller = Caller(org_id=ids[0], workspace_id=ids[1], key_id=ids[2]) if ids[0] else None
+        if refused is not None:
+            return Refusal(reason=RefusalReason(refused), caller=caller, detail=about or "")
+        assert caller is not None
+        named = [(row[5], row[6]) for row in rows if row[6] is not None]
+        return Menu(
+            caller=caller,
+            aliases=tuple(model for provider, model in named if provider is None),
+            models=tuple((provider, model) for provider, model in named if provider is not None),
         )
 
     def standing(self, callers: Sequence[Caller], now: datetime) -> Sequence[RefusalReason | None]:

@@ -10,6 +10,7 @@ from navplane.errors import DependencyUnavailable, OutcomeUnknown
 from navplane.gate.gate import Admission, Ask, Caller, Candidate, Gate, Refusal, RefusalReason
 from navplane.gateway import forward, objects, record
 from navplane.gateway.admit import ask_of, error_of, refused
+from navplane.gateway.batches import BatchPlan
 from navplane.gateway.call import Call
 from navplane.gateway.choose import tries_of
 from navplane.gateway.key_health import KeyHealth
@@ -64,6 +65,9 @@ class Admissions:
             raise
         call.uncertain, call.caller = False, answer.caller
         if isinstance(answer, Refusal):
+            if call.plan is not None and answer.caller is not None:
+                # Why it is refused may be read off the file: nobody else's business.
+                objects.require_own(self._gate, call)
             return answer
         call.admitted, call.provider = asked_at, PROVIDERS[answer.candidates[0].provider]
         call.route_name, call.workflow_version = answer.route, answer.workflow_version
@@ -88,7 +92,10 @@ class Admissions:
     async def standing(self, callers: Sequence[Caller]) -> Sequence[RefusalReason | None]:
         return await run_in(self._threads.gate, lambda: self._gate.standing(callers, record.now()))
 
-    async def bind(self, call: Call, object_id: str, *, pending_event: str | None) -> None:
-        """What the provider made belongs to the caller's organization from here on."""
-        now = record.now()
-        await run_in(self._threads.gate, lambda: objects.bind(self._gate, call, object_id, now, pending_event=pending_event))
+    async def plan_of(self, call: Call, file_id: str) -> BatchPlan | None:
+        """What stands in a file that was uploaded as the input of a batch."""
+        return await run_in(self._threads.gate, lambda: objects.plan_of(self._gate, call, file_id))
+
+    async def bind(self, call: Call, object_id: str, *, note: str | None) -> None:
+        """What the provider made belongs to the caller's organization from here on; `note` is kept with it."""
+        await run_in(self._threads.gate, lambda: objects.bind_all(self._gate, call, object_id, record.now(), note=note))

@@ -18,9 +18,10 @@ from navplane.errors import (
 )
 from navplane.gate.gate import Ask, Refusal, RefusalReason
 from navplane.gateway.authenticate import INVALID_KEY_MESSAGE
-from navplane.gateway.background import LEASE
+from navplane.gateway.background import lease_of
 from navplane.gateway.call import Call
 from navplane.gateway.route import offering_of
+from navplane.model.usage import FILES_AND_BATCHES
 
 # A reservation outlives the longest that its request can take: the reaper must never close what is still running.
 LEASE_MARGIN = timedelta(seconds=60)
@@ -36,12 +37,13 @@ def ask_of(call: Call, *, key_digest: bytes, seconds_left: float) -> Ask:
         model=call.model,
         region=call.region,
         stream=call.stream,
-        lease=LEASE if call.background else timedelta(seconds=max(0.0, seconds_left)) + LEASE_MARGIN,
+        lease=lease_of(call) if call.background else timedelta(seconds=max(0.0, seconds_left)) + LEASE_MARGIN,
         worst=call.worst,
         dialect=call.dialect,
         pinned=call.route.provider is not None,
         offering=offering_of(call.route),
         attributes=call.attributes,
+        touches_files=call.route.endpoint in FILES_AND_BATCHES,
     )
 
 
@@ -63,7 +65,9 @@ def error_of(refusal: Refusal, call: Call) -> NavPlaneError:
         case RefusalReason.MODEL_NOT_FOUND:
             return ModelNotFound(f"No provider here serves the model {detail!r}. GET /v1/models lists what there is.")
         case RefusalReason.MODEL_NOT_ALLOWED:
-            return ModelNotAllowed(f"This organization does not allow {detail!r}. Its administrator sets what is allowed.")
+            return ModelNotAllowed(
+                f"This organization does not allow {detail!r}{_asked_for(call)}. Its administrator sets what is allowed."
+            )
         case RefusalReason.PROVIDER_KEY_MISSING:
             return ProviderKeyMissing(
                 f"This organization has no provider key for {provider}. An administrator adds one with "
@@ -83,6 +87,11 @@ def error_of(refusal: Refusal, call: Call) -> NavPlaneError:
             return BudgetExceeded(f"{_limit(refusal)} is spent, or this request could overspend it. {_reset(refusal)}")
         case RefusalReason.RATE_LIMITED:
             return RateLimited(f"{_limit(refusal)} is reached. {_reset(refusal)}", retry_after=refusal.retry_after)
+
+
+def _asked_for(call: Call) -> str:
+    """Every request of a batch asks for one model, so the first one does."""
+    return ", which line 1 asks for" if call.plan is not None else ""
 
 
 def refused(reason: RefusalReason, call: Call) -> NavPlaneError:

@@ -23,6 +23,7 @@ from navplane.gateway.health import Readiness, answer_health
 from navplane.gateway.intake import ClientLeft
 from navplane.gateway.key_health import KeyHealth
 from navplane.gateway.limits import DEFAULT_LIMITS, Limits
+from navplane.gateway.menu import Menus, is_menu
 from navplane.gateway.relay import relay
 from navplane.gateway.reply import Reply
 from navplane.gateway.route import find_route, guess_dialect
@@ -58,10 +59,13 @@ class Gateway:
         self._shape = ApiKeyShape(key_prefixes)
         self._threads, health, finder = Threads(), KeyHealth(), KeyFinder(key_prefixes)
         self._readiness = Readiness(gate, keys, request_log, threads=self._threads.gate)
-        self._understanding = Understanding(keys=finder, max_body_bytes=max_body_bytes, seconds=limits.request_body)
         self._admissions = Admissions(gate, CachingKek(keys), health=health, threads=self._threads, limits=limits)
+        self._understanding = Understanding(
+            keys=finder, max_body_bytes=max_body_bytes, seconds=limits.request_body, plan_of=self._admissions.plan_of
+        )
         self._fallback = Fallback(upstream, self._admissions, health=health, keys=finder, limits=limits)
         self._conclusion = Conclusion(gate, request_log, keys=finder, threads=self._threads, closing=closing)
+        self._menus = Menus(gate, threads=self._threads, limits=limits)
         self._data_modes = DataModes(gate, threads=self._threads)
         self._open_calls = OpenCalls(
             self._admissions.standing,
@@ -107,6 +111,8 @@ class Gateway:
         call.dialect = call.route.dialect
         self._understanding.check(call, scope["query_string"])
         key = presented_key(call.headers, self._shape)
+        if is_menu(call.route):
+            return await self._menus.answer(call, digest(key), reply)
         body, request = await self._understanding.read(call, receive)
         granted = await self._admissions.admit(call, key_digest=digest(key), seconds_left=self._seconds_left(call))
         keeps_content = await self._data_modes.keeps(call)
@@ -133,7 +139,7 @@ class Gateway:
         )
 
     async def _bind(self, call: Call, object_id: str) -> None:
-        await self._admissions.bind(call, object_id, pending_event=self._conclusion.event_to_complete(call))
+        await self._admissions.bind(call, object_id, note=self._conclusion.note(call))
 
     def _watch(self, call: Call, receive: Receive) -> Watch:
         listening = receive if call.deadline is None else None

@@ -8,10 +8,11 @@ an event like any other it changes nothing when it comes again. If nobody ever a
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from navplane.gateway.batches import BatchPlan
 from navplane.gateway.call import Call
 from navplane.gateway.meter import measure
 from navplane.model.ids import time_of
-from navplane.model.usage import Endpoint, Outcome
+from navplane.model.usage import BATCH_CREATIONS, FILES_AND_BATCHES, Endpoint, Outcome
 from navplane.model.usage_event import MalformedEvent, UsageEvent
 from navplane.telemetry import logger
 from navplane.upstream.usage import Reading
@@ -20,14 +21,28 @@ from navplane.upstream.usage import Reading
 LEASE = timedelta(hours=24)
 # Older rows may be gone with their month, and an event can't bring one back.
 MEMORY = timedelta(days=30)
-# These show a stored response as it stands by now.
-SHOWING = frozenset({Endpoint.RESPONSE, Endpoint.RESPONSE_CANCEL})
+# These show what a provider keeps as it stands by now; what they use themselves is nothing.
+RESPONSES_SHOWN = frozenset({Endpoint.RESPONSE, Endpoint.RESPONSE_CANCEL})
+SHOWING = RESPONSES_SHOWN | (FILES_AND_BATCHES - BATCH_CREATIONS)
+# Of those, what can tell the usage of the call that made it.
+COUNTING = RESPONSES_SHOWN | {
+    Endpoint.BATCH, Endpoint.BATCH_CANCEL, Endpoint.FILE_CONTENT, Endpoint.MESSAGE_BATCH, Endpoint.MESSAGE_BATCH_CANCEL,
+    Endpoint.MESSAGE_BATCH_RESULTS,
+}  # fmt: skip
+# A batch may take a day, and its output is there for longer.
+BATCH_LEASE = timedelta(hours=72)
 _UNDER_WAY = frozenset({"queued", "in_progress"})
 
 
-def event_to_complete(event: UsageEvent) -> str:
-    """What is kept with the object: the event of the call that made it, as if it had ended well by now."""
-    return replace(event, outcome=Outcome.OK, raw_usage=None).to_json()
+def lease_of(call: Call) -> timedelta:
+    return BATCH_LEASE if call.plan is not None else LEASE
+
+
+def event_to_complete(event: UsageEvent, *, largest_input: int | None = None) -> str:
+    """What is kept with the object: the event of the call that made it, as if it had ended well by now. `largest_input`: of a
+    batch, the most tokens that one of its requests can have read."""
+    raw = None if largest_input is None else {"largest_input_tokens": largest_input}
+    return replace(event, outcome=Outcome.OK, raw_usage=raw).to_json()
 
 
 def is_open(call: Call) -> bool:
@@ -35,13 +50,15 @@ def is_open(call: Call) -> bool:
     if not call.background or not call.bound or call.stream or call.meter is None:
         return False
     reading = call.meter.close()
-    return not reading.final and reading.finish_reason in _UNDER_WAY
+    return call.plan is not None or (not reading.final and reading.finish_reason in _UNDER_WAY)
 
 
 def completed(call: Call, now: datetime) -> UsageEvent | None:
     """The event of the call that made the response which this call shows, if its usage is known by now."""
     assert call.route is not None
-    if call.route.endpoint not in SHOWING or call.owner is None or call.owner.pending_event is None or call.meter is None:
+    if call.route.endpoint not in COUNTING or call.owner is None or call.meter is None:
+        return None
+    if call.owner.pending_event is None or BatchPlan.from_json(call.owner.pending_event) is not None:
         return None
     reading = call.meter.close()
     try:
@@ -49,9 +66,17 @@ def completed(call: Call, now: datetime) -> UsageEvent | None:
     except MalformedEvent:
         logger.error("background.unreadable", extra={"request_id": str(call.request_id)})
         return None
-    if reading.finish_reason is None or reading.finish_reason in _UNDER_WAY or now - time_of(event.request_id) > MEMORY:
+    if not _is_over(call, reading) or now - time_of(event.request_id) > MEMORY:
         return None
     return _with(event, reading)
+
+
+def _is_over(call: Call, reading: Reading) -> bool:
+    """A batch must say all that it used, and have been shown whole; of a response that ended, the rest can be estimated."""
+    assert call.route is not None
+    if call.route.endpoint in RESPONSES_SHOWN:
+        return reading.finish_reason is not None and reading.finish_reason not in _UNDER_WAY
+    return reading.final and call.status == 200 and call.outcome is Outcome.OK
 
 
 def _with(event: UsageEvent, reading: Reading) -> UsageEvent:
@@ -60,10 +85,10 @@ def _with(event: UsageEvent, reading: Reading) -> UsageEvent:
         event,
         usage=usage,
         usage_quality=quality,
-        raw_usage=reading.raw,
+        raw_usage={**(event.raw_usage or {}), **(reading.raw or {})} or None,
         outcome=Outcome.FAILED if reading.failed else Outcome.OK,
         error_code="upstream_error" if reading.failed else None,
-        response_model=reading.response_model,
+        response_model=reading.response_model or event.response_model,
         service_tier=reading.service_tier,
         finish_reason=reading.finish_reason,
     )

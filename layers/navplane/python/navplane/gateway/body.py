@@ -88,6 +88,26 @@ def parse(body: bytes, *, named: str | None = None) -> ModelCall:
     return ModelCall(text=text, model=model, stream=stream, members=members, everything=tuple(everything))
 
 
+def strict_object(body: bytes) -> dict[str, Any]:
+    """The one JSON object of a body that is no model call itself. Raise InvalidJSON, also where an object in it has two
+    members of one name."""
+    text = _decode(body)
+    try:
+        found = json.loads(text, object_pairs_hook=_unambiguous, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidJSON("It is not one valid JSON object without repeated members.") from exc
+    if not isinstance(found, dict):
+        raise InvalidJSON("It is not a JSON object.")
+    return found
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member is there twice")
+    return found
+
+
 def checked_model(model: object, *, named: str | None = None) -> str:
     """A model's name that is one, and the one that the path names, if it does. Raise AmbiguousModel."""
     if named is not None and model != named:

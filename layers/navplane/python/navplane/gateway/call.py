@@ -7,6 +7,7 @@ from uuid import UUID
 
 from navplane.gate.gate import Caller, Candidate, Owner
 from navplane.gateway.asgi import RawHeaders
+from navplane.gateway.batches import BatchPlan
 from navplane.gateway.content import Capture
 from navplane.gateway.meter import Meter
 from navplane.gateway.route import Route
@@ -40,9 +41,9 @@ class Call:
     may bill them. `attributes`: what routes may look at (gate.Ask). `upstream_model`: what the provider is called with.
     `route_name`, `workflow_version`: of the route that the admission took. `tried`: each try that has ended. `spent_before`:
     one of them failed and may have cost something. `units`: what is asked for that is not counted in tokens. `continues`: the
-    response that the body builds on. `owner`: of the objects that the call names. `background`: the response that is made is
-    not waited for. `bound`: what was made is bound. `content`: what is kept of the bodies, where the workspace wants that.
-    `outcome` stays None until the call has ended.
+    object that the body builds on (a response, a batch's input). `owner`: of the objects that the call names. `background`:
+    what is made is not waited for. `bound`: it is bound. `plan`: what the requests of a batch add up to. `content`: what is
+    kept of the bodies, where the workspace wants that. `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -59,6 +60,7 @@ class Call:
     attributes: Mapping[str, str] = field(default_factory=dict)
     request_bytes: int = 0
     worst: Worst = field(default_factory=lambda: Worst(input_tokens=0, output_tokens=0))
+    plan: BatchPlan | None = None
     content: Capture | None = None
     units: Usage = field(default_factory=Usage)
     uncertain: bool = False

@@ -2,7 +2,7 @@
 done. A call whose key nobody knows has no row; one that the gate may have admitted has."""
 
 from navplane.gate.gate import Gate
-from navplane.gateway import background, record
+from navplane.gateway import background, objects, record
 from navplane.gateway.call import Call
 from navplane.gateway.closing import Closing
 from navplane.gateway.headers import KeyFinder
@@ -27,12 +27,17 @@ class Conclusion:
         else:
             record.log_line(call, None)
 
-    def event_to_complete(self, call: Call) -> str | None:
-        """What is kept of a call whose usage a later one will bring. Never raises: an answer that was paid for goes out."""
+    def note(self, call: Call) -> str | None:
+        """What is kept with an object that a call made: of an input file its plan, of what is paid for later the event to
+        complete, and of a batch's output the batch's own. Never raises: an answer that was paid for goes out."""
+        assert call.route is not None
+        if call.route.endpoint in objects.BATCHES_SHOWN:
+            return call.owner.pending_event if call.owner else None
         if not call.background:
-            return None
+            return call.plan.to_json() if call.plan else None
         try:
-            return background.event_to_complete(record.usage_event(call, self._keys))
+            largest = call.plan.largest if call.plan else None
+            return background.event_to_complete(record.usage_event(call, self._keys), largest_input=largest)
         except Exception as exc:
             record.log_bug(call, exc)
             return None

@@ -116,6 +116,25 @@ def spellings(secret: bytes) -> tuple[bytes, ...]:
     return tuple(sorted((form.encode("latin-1") for form in spelled), key=len, reverse=True))
 
 
+# No provider's keys are as short as this.
+SHORTEST_SOUGHT = 16
+
+
+class Sighting:
+    """Tells whether a secret is in a stream of bytes, however it is spelled, also where it stands across two chunks. A secret
+    that is as short as a word is not looked for: it would be found where it is none."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._spellings = spellings(secret) if len(secret) >= SHORTEST_SOUGHT else ()
+        self._keep = max((len(spelling) for spelling in self._spellings), default=1) - 1
+        self._last = b""
+
+    def of(self, chunk: bytes) -> bool:
+        text = self._last + chunk
+        self._last = text[len(text) - self._keep :] if self._keep else b""
+        return any(spelling in text for spelling in self._spellings)
+
+
 class Redactor:
     """Replaces a secret in a stream of bytes by as many asterisks, however it is spelled, also where it stands across two
     chunks."""

@@ -42,6 +42,11 @@ class Meter:
         """The id of what the provider made and keeps, as far as it was read; of a body, once it was closed."""
         return self._reader.object_id
 
+    @property
+    def files(self) -> tuple[tuple[str, bool], ...]:
+        """The ids of what came of a batch, and whether its usage can be read off that."""
+        return self._reader.files
+
     def split(self, chunk: bytes) -> list[bytes]:
         """The pieces that `chunk` completes; `watch` them afterwards."""
         self.received_bytes += len(chunk)
@@ -57,7 +62,9 @@ class Meter:
             self.watch(self.split(chunk))
             return
         self.received_bytes += len(chunk)
-        if self._reader.tail_only:
+        if self._reader.incremental:
+            self._try(self._reader.chunk, chunk)
+        elif self._reader.tail_only:
             self._body = (self._body + chunk)[-TAIL_BYTES:]
         elif len(self._body) + len(chunk) <= MAX_BODY_BYTES:
             self._body += chunk
@@ -79,6 +86,8 @@ class Meter:
     def _close(self) -> Reading:
         if self._events:
             self.rest()
+        elif self._reader.incremental:
+            self._try(self._reader.body, b"")
         elif self._body and not self._overflowed:
             self._try(self._reader.body, bytes(self._body))
             self._body.clear()

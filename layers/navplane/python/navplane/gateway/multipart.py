@@ -27,12 +27,8 @@ _READ = frozenset({"model", "stream", "n"})
 def read_form(body: bytes, headers: RawHeaders, *, named: str | None = None) -> ModelCall:
     """`named` is the model that the path names, if it does. Raise BadMultipart, or AmbiguousModel when `model` is missing (but
     for the path), there twice, no plain text, or another than the path's."""
-    found = _BOUNDARY.fullmatch((first_of(headers, b"content-type") or b"").strip())
-    if found is None:
-        raise BadMultipart("The content-type must name the form's boundary, and nothing else.")
-    boundary = found[1] or found[2]
     fields: dict[str, bytes] = {}
-    for part in _parts(body, boundary):
+    for part in _parts(body, _boundary_of(headers)):
         name, is_file, value = _read_part(part)
         folded = name.casefold().removesuffix("[]")
         if folded not in _READ:
@@ -45,6 +41,26 @@ def read_form(body: bytes, headers: RawHeaders, *, named: str | None = None) -> 
     model = checked_model(_text(fields["model"]) if "model" in fields else named, named=named)
     stream = fields.get("stream", b"").strip().lower() in (b"true", b"1")
     return ModelCall(text="", model=model, stream=stream, members=_members(fields), everything=())
+
+
+def form_fields(body: bytes, headers: RawHeaders, names: frozenset[str]) -> dict[str, bytes]:
+    """The fields and files of these names, and of no other. Raise BadMultipart, also for one that is there twice."""
+    found: dict[str, bytes] = {}
+    for part in _parts(body, _boundary_of(headers)):
+        name, _, value = _read_part(part)
+        folded = name.casefold().removesuffix("[]")
+        if folded in names and (folded in found or folded != name):
+            raise BadMultipart(f"The form must have {folded} once, under just that name.")
+        if folded in names:
+            found[folded] = value
+    return found
+
+
+def _boundary_of(headers: RawHeaders) -> bytes:
+    found = _BOUNDARY.fullmatch((first_of(headers, b"content-type") or b"").strip())
+    if found is None:
+        raise BadMultipart("The content-type must name the form's boundary, and nothing else.")
+    return found[1] or found[2]
 
 
 def _members(fields: dict[str, bytes]) -> dict[str, Member]:

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 from urllib.parse import quote
 
 from navplane.errors import ProviderKeyRejected, UpstreamCut, UpstreamError
 from navplane.gateway.asgi import first_of, values_of
 from navplane.gateway.call import Call
-from navplane.gateway.headers import Redactor, downstream_headers, native_id
+from navplane.gateway.headers import Redactor, Sighting, downstream_headers, native_id
 from navplane.gateway.meter import MAX_EVENT_BYTES, Meter
 from navplane.gateway.reply import Reply
 from navplane.gateway.watch import Watch
@@ -22,6 +23,26 @@ PRINTABLE = " !#$&'()*+,/:;=?@[]^`{|}~"
 Bind = Callable[[Call, str], Awaitable[None]]
 # A usage event has a few hundred bytes; a longer one is not it and need not be held until it is whole.
 MAX_WITHHELD_BYTES = 64 * 1024
+
+
+class Body(Protocol):
+    async def read(self) -> bytes:
+        """The next bytes as soon as there are any; b"" at the end."""
+        ...
+
+
+class WithoutKey:
+    """An answer's body, up to where it repeats the provider's key. It is never edited: it goes out whole, or it breaks off
+    before anybody has all of the key (docs/adr/0048)."""
+
+    def __init__(self, body: Body, secret: bytes) -> None:
+        self._body, self._sighting = body, Sighting(secret)
+
+    async def read(self) -> bytes:
+        chunk = await self._body.read()
+        if self._sighting.of(chunk):
+            raise UpstreamError("The provider's answer repeats the key it was called with, and goes no further.")
+        return chunk
 
 
 async def relay(
@@ -63,18 +84,19 @@ async def relay(
     else:
         limit = MAX_WITHHELD_BYTES if withhold else MAX_EVENT_BYTES
         assert call.route is not None
+        body = WithoutKey(response, secret.reveal())
         call.meter = Meter(READERS[call.route.endpoint](), events=events, max_event_bytes=limit, secret=secret.reveal())
         if bind is not None:
-            await _pass_binding(call, response, reply, watch, call.meter, max_bytes, events=events, bind=bind)
+            await _pass_binding(call, body, reply, watch, call.meter, max_bytes, events=events, bind=bind)
         else:
-            await (_pass_withholding if withhold else _pass_raw)(call, response, reply, watch, call.meter, max_bytes)
+            await (_pass_withholding if withhold else _pass_raw)(call, body, reply, watch, call.meter, max_bytes)
         if events and not response.delimited and not call.meter.ended:
             raise UpstreamCut("The provider's answer broke off. Send the request again.")
     await reply.end()
     call.outcome = Outcome.ABORTED if reply.deaf else Outcome.FAILED if failed else Outcome.OK
 
 
-async def _pass_raw(call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, meter: Meter, max_bytes: int) -> None:
+async def _pass_raw(call: Call, response: Body, reply: Reply, watch: Watch, meter: Meter, max_bytes: int) -> None:
     while chunk := await _next(call, response, watch, max_bytes - meter.received_bytes):
         await reply.write(chunk)
         meter.feed(chunk)
@@ -82,7 +104,7 @@ async def _pass_raw(call: Call, response: UpstreamResponse, reply: Reply, watch:
 
 async def _pass_binding(
     call: Call,
-    response: UpstreamResponse,
+    response: Body,
     reply: Reply,
     watch: Watch,
     meter: Meter,
@@ -109,9 +131,7 @@ async def _pass_binding(
     await reply.write(held)
 
 
-async def _pass_withholding(
-    call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, meter: Meter, max_bytes: int
-) -> None:
+async def _pass_withholding(call: Call, response: Body, reply: Reply, watch: Watch, meter: Meter, max_bytes: int) -> None:
     """An event goes out when it is whole: until then it could be the one to withhold. Nobody could read a part of it."""
     gap = False
     while chunk := await _next(call, response, watch, max_bytes - meter.received_bytes):
@@ -130,15 +150,13 @@ async def _pass_withholding(
         await reply.write(rest)
 
 
-async def _pass_redacted(
-    call: Call, response: UpstreamResponse, reply: Reply, watch: Watch, redactor: Redactor, max_bytes: int
-) -> None:
+async def _pass_redacted(call: Call, response: Body, reply: Reply, watch: Watch, redactor: Redactor, max_bytes: int) -> None:
     while chunk := await _next(call, response, watch, max_bytes - call.response_bytes):
         await reply.write(redactor.feed(chunk))
     await reply.write(redactor.finish())
 
 
-async def _next(call: Call, response: UpstreamResponse, watch: Watch, allowance: int) -> bytes:
+async def _next(call: Call, response: Body, watch: Watch, allowance: int) -> bytes:
     watch.waiting_since = time.monotonic()
     chunk = await response.read()
     if call.first_byte is None:

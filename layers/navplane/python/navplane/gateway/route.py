@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
 from navplane.gateway.asgi import RawHeaders, first_of
 from navplane.model.dialect import Dialect
-from navplane.model.usage import Endpoint
+from navplane.model.usage import FILES_AND_BATCHES, Endpoint
 from navplane.upstream.provider import ANTHROPIC, OPENAI, PROVIDERS, Provider
 
 # Visible ASCII without the characters that mean something to a URL parser, in segments that are not empty.
@@ -30,8 +30,12 @@ _OPERATIONS: dict[str, tuple[str, Endpoint]] = {
     "models/{model}": ("GET", Endpoint.MODEL),
     "messages": ("POST", Endpoint.MESSAGES),
     "messages/count_tokens": ("POST", Endpoint.COUNT_TOKENS),
+    "files": ("POST", Endpoint.FILE_UPLOAD),
+    "batches": ("POST", Endpoint.BATCHES),
+    "messages/batches": ("POST", Endpoint.MESSAGE_BATCHES),
 }
-FORMS = frozenset({Endpoint.IMAGE_EDITS, Endpoint.TRANSCRIPTIONS, Endpoint.TRANSLATIONS})
+FORMS = frozenset({Endpoint.IMAGE_EDITS, Endpoint.TRANSCRIPTIONS, Endpoint.TRANSLATIONS, Endpoint.FILE_UPLOAD})
+CANCELS = frozenset({Endpoint.RESPONSE_CANCEL, Endpoint.BATCH_CANCEL, Endpoint.MESSAGE_BATCH_CANCEL})
 # SDKs append `/v1/…` or `/…` to a base URL with or without `/v1`: all spellings are one operation.
 _SPELLINGS = ("/v1/", "/", "/v1/v1/")
 
@@ -50,7 +54,7 @@ class Route:
 
     @property
     def takes_body(self) -> bool:
-        return self.method == "POST" and self.endpoint is not Endpoint.RESPONSE_CANCEL
+        return self.method == "POST" and self.endpoint not in CANCELS
 
     @property
     def takes_form(self) -> bool:
@@ -63,7 +67,9 @@ def _table() -> dict[bytes, Route]:
         offering = [provider for provider in PROVIDERS.values() if endpoint in provider.paths]
         for spelling in _SPELLINGS:
             path = (spelling + name).encode()
-            table[path] = Route(endpoint=endpoint, method=method, dialect=offering[0].dialect, provider=None)
+            # No model in the path or the body of these could tell whose they are.
+            own = offering[0] if endpoint in FILES_AND_BATCHES else None
+            table[path] = Route(endpoint=endpoint, method=method, dialect=offering[0].dialect, provider=own)
         for provider in offering:
             route = Route(endpoint=endpoint, method=method, dialect=provider.dialect, provider=provider)
             table[f"/{provider.name}/v1/{name}".encode()] = route
@@ -75,8 +81,8 @@ def _table() -> dict[bytes, Route]:
 
 def offering_of(route: Route) -> tuple[str, ...]:
     """The providers that may serve this operation in its dialect: the one that the path names, or all that have it. None where
-    the model stands in the path or in a form, of which nothing is ever edited."""
-    if route.model is not None or route.takes_form:
+    the model stands in the path, in a form or in a batch, of which nothing is ever edited."""
+    if route.model is not None or route.takes_form or route.endpoint in FILES_AND_BATCHES:
         return ()
     if route.provider is not None:
         return (route.provider.name,)
@@ -93,12 +99,20 @@ def path_of(route: Route, provider: Provider) -> str:
 _TABLE = _table()
 _MODEL = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _OBJECT = re.compile(
-    rb"(?:/(?:v1/){0,2}|/([a-z]+)/v1/|/(azure)/openai/v1/)responses/([A-Za-z0-9][A-Za-z0-9_-]{2,199})(/cancel|/input_items)?"
+    rb"(?:/(?:v1/){0,2}|/([a-z]+)/v1/|/(azure)/openai/v1/)(responses|files|batches|messages/batches)"
+    rb"/([A-Za-z0-9][A-Za-z0-9_-]{2,199})(/[a-z_]+)?"
 )
 _ACTIONS: dict[str, dict[str, Endpoint]] = {
-    "": {"GET": Endpoint.RESPONSE, "DELETE": Endpoint.RESPONSE_DELETE},
-    "/cancel": {"POST": Endpoint.RESPONSE_CANCEL},
-    "/input_items": {"GET": Endpoint.RESPONSE_INPUT_ITEMS},
+    "responses": {"GET": Endpoint.RESPONSE, "DELETE": Endpoint.RESPONSE_DELETE},
+    "responses/cancel": {"POST": Endpoint.RESPONSE_CANCEL},
+    "responses/input_items": {"GET": Endpoint.RESPONSE_INPUT_ITEMS},
+    "files": {"GET": Endpoint.FILE, "DELETE": Endpoint.FILE_DELETE},
+    "files/content": {"GET": Endpoint.FILE_CONTENT},
+    "batches": {"GET": Endpoint.BATCH},
+    "batches/cancel": {"POST": Endpoint.BATCH_CANCEL},
+    "messages/batches": {"GET": Endpoint.MESSAGE_BATCH, "DELETE": Endpoint.MESSAGE_BATCH_DELETE},
+    "messages/batches/cancel": {"POST": Endpoint.MESSAGE_BATCH_CANCEL},
+    "messages/batches/results": {"GET": Endpoint.MESSAGE_BATCH_RESULTS},
 }
 _DEPLOYMENT = re.compile(rb"/([a-z]+)/openai/deployments/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(/[a-z/]+)")
 
@@ -119,10 +133,11 @@ def find_route(method: str, raw_path: bytes, headers: RawHeaders) -> Route:
 
 
 def _of_models(route: Route, *, anthropic: bool) -> Route:
-    """Nothing but the version tells whose models are meant; one model's name may tell more."""
-    if anthropic:
-        return replace(route, provider=ANTHROPIC, dialect=Dialect.ANTHROPIC)
-    return route if route.endpoint is Endpoint.MODEL else replace(route, provider=OPENAI)
+    """Nothing but the version tells which dialect is meant; of one model, its name may tell more. The list of all is no
+    provider's."""
+    if not anthropic:
+        return route
+    return replace(route, dialect=Dialect.ANTHROPIC, provider=ANTHROPIC if route.endpoint is Endpoint.MODEL else None)
 
 
 def _model_route(raw_path: bytes) -> Route | None:
@@ -145,13 +160,14 @@ def _deployment_route(raw_path: bytes) -> Route | None:
 
 
 def _object_route(method: str, raw_path: bytes) -> Route | None:
-    """Of a path that names a stored response. Without a prefix nothing tells whose it is, so it is OpenAI's."""
+    """Of a path that names what a provider keeps. Without a prefix only its kind tells whose it is."""
     found = _OBJECT.fullmatch(raw_path)
     if found is None:
         return None
-    name, azure, object_id, action = (part.decode("ascii") if part else "" for part in found.groups())
-    provider = PROVIDERS.get(name or azure or OPENAI.name)
-    offered = {m: endpoint for m, endpoint in _ACTIONS[action].items() if provider and endpoint in provider.paths}
+    name, azure, kind, object_id, action = (part.decode("ascii") if part else "" for part in found.groups())
+    provider = PROVIDERS.get(name or azure or (ANTHROPIC if kind.startswith("messages") else OPENAI).name)
+    actions = _ACTIONS.get(kind + action, {})
+    offered = {m: endpoint for m, endpoint in actions.items() if provider and endpoint in provider.paths}
     if provider is None or not offered:
         return None
     method = method if method in offered else next(iter(offered))

@@ -1,11 +1,14 @@
 """From the bytes that a caller sent to what they ask for: read whole, read strictly, and named."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote_to_bytes
 
 from navplane.errors import AmbiguousModel, BadFraming, BadQuery
+from navplane.gateway import batches
 from navplane.gateway.asgi import RawHeaders, Receive
 from navplane.gateway.attributes import attributes_of
+from navplane.gateway.batches import BatchPlan
 from navplane.gateway.body import ModelCall, parse
 from navplane.gateway.bounds import worst_of
 from navplane.gateway.call import Call
@@ -14,17 +17,19 @@ from navplane.gateway.intake import check_headers, check_media_type, read_body
 from navplane.gateway.multipart import read_form
 from navplane.gateway.route import check_query
 from navplane.gateway.units import units_of
-from navplane.model.usage import Endpoint
+from navplane.model.usage import BATCH_CREATIONS, FILES_AND_BATCHES, Endpoint
 from navplane.upstream.provider import serving
 
+PlanOf = Callable[[Call, str], Awaitable[BatchPlan | None]]
 LARGE_BODY_BYTES = 256 * 1024
 
 
 class Understanding:
-    """`seconds` bounds the wait for a body of at most `max_body_bytes`."""
+    """`seconds` bounds the wait for a body of at most `max_body_bytes`. `plan_of` knows what stands in an uploaded file."""
 
-    def __init__(self, *, keys: KeyFinder, max_body_bytes: int, seconds: float) -> None:
+    def __init__(self, *, keys: KeyFinder, max_body_bytes: int, seconds: float, plan_of: PlanOf) -> None:
         self._keys, self._max_body_bytes, self._seconds = keys, max_body_bytes, seconds
+        self._plan_of = plan_of
 
     def check(self, call: Call, query: bytes) -> None:
         """The query and the headers. Raise BadRequest for what is not to go on."""
@@ -44,6 +49,8 @@ class Understanding:
             return None, None
         check_media_type(call.headers, form=route.takes_form)
         body = await self._receive(receive, call.headers)
+        if route.endpoint in FILES_AND_BATCHES:
+            return body, await self._read_batch(call, body)
         request = await self._parse(call, body)
         call.request_bytes, call.stream = len(body), request.stream
         call.worst = worst_of(route.endpoint, request, request_bytes=len(body))
@@ -52,6 +59,22 @@ class Understanding:
         call.continues = request.text_of("previous_response_id")
         self._name(call, request.model)
         return body, request
+
+    async def _read_batch(self, call: Call, body: bytes) -> ModelCall:
+        """The requests of a batch as one, for its model, and with all that they may use together."""
+        assert call.route is not None
+        call.request_bytes, call.background = len(body), call.route.endpoint in BATCH_CREATIONS
+        if call.route.endpoint is Endpoint.FILE_UPLOAD:
+            call.plan = await asyncio.to_thread(batches.read_upload, body, call.headers)
+        elif call.route.endpoint is Endpoint.MESSAGE_BATCHES:
+            call.plan = await asyncio.to_thread(batches.read_message_batch, body)
+        else:
+            call.continues = file_id = batches.read_creation(body)
+            call.plan = await self._plan_of(call, file_id)
+        if call.plan is not None and call.background:
+            call.worst = call.plan.worst
+        self._name(call, call.plan.model if call.plan else None)
+        return batches.as_call(call.plan)
 
     async def _receive(self, receive: Receive, headers: RawHeaders) -> bytes:
         try:

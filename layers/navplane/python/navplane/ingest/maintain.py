@@ -2,10 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from navplane.ingest import price_list
+from navplane.gate.gate import Gate
+from navplane.ingest import alerts, price_list
+from navplane.ingest.consume import Consumer
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
+from navplane.queue.postgres import PostgresMessages
 from navplane.queue.request_log import QueueAge
 from navplane.store import admin_calls, completeness, request_contents
 from navplane.store.database import Database
@@ -18,6 +21,9 @@ MONTHS_AHEAD = 3
 RESERVATIONS_KEPT = timedelta(days=35)
 # Of the minute that a run has: what is left over is for the next one.
 JOB_SECONDS = 25.0
+# Of the table of usage events, so many batches of so many a run: the rest is for the next one.
+BATCH = 500
+BATCHES = 20
 # A window that ended decides nothing any more; the clocks of proxies may differ by less than this.
 WINDOWS_KEPT = timedelta(days=1)
 
@@ -29,6 +35,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
         partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
     with database.transaction() as db:
         prices = price_list.load(db, now=now)
+    recorded = record_waiting(database, reaper.gate, now=now)
     note_queue(database, reaper.queue_age, now=now)
     closed = reaper.reap(now)
     with database.transaction() as db:
@@ -37,6 +44,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
     with database.transaction() as db:
         contents = request_contents.forget(db, now=now)
     differing = check_a_day(database, now=now)
+    told = alerts.watch(database, now=now)
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
         answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
@@ -44,17 +52,35 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
     counts = {
         "partitions_made": partitions,
         "prices_loaded": prices,
+        "events_recorded": recorded,
         "reservations_closed": closed,
         "reservations_deleted": deleted,
         "windows_forgotten": windows,
         "contents_forgotten": contents,
         "sums_differing": differing,
+        "alerts_told": told,
         "months_dropped": dropped,
         "answers_forgotten": answers,
         "job_steps": steps,
     }
     logger.info("maintenance", extra=counts)
     return counts
+
+
+def record_waiting(database: Database, gate: Gate, *, now: datetime) -> int:
+    """Record what waits in the table: events that SQS did not take, or all of them where there is no SQS. How many were taken
+    in hand; poison stays in the table, with its reason."""
+    table = PostgresMessages(database)
+    consumer = Consumer(database=database, gate=gate, dead_letters=table, now=lambda: now)
+    taken = 0
+    for _ in range(BATCHES):
+        messages = table.take(BATCH, wait_seconds=0)
+        if not messages:
+            break
+        returned = consumer.consume(messages)
+        table.acknowledge([message for message in messages if message.id not in returned])
+        taken += len(messages)
+    return taken
 
 
 def note_queue(database: Database, queue_age: QueueAge, *, now: datetime) -> None:

@@ -5,7 +5,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from navplane.ingest import price_list, rates
 from navplane.model.price import NOTHING_TO_PAY, UNPRICED, Price, PriceSource
-from navplane.model.usage import UNBILLED, Endpoint, Outcome, PriceQuality, Usage, UsageQuality
+from navplane.model.usage import BATCH_CREATIONS, UNBILLED, Endpoint, Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 
 # Tokens of pictures and of text cost differently, and an event does not tell them apart.
@@ -48,8 +48,16 @@ def _reported(event: UsageEvent) -> Price | None:
 def _listed(event: UsageEvent) -> Price | None:
     """By the model that answered, else by the one that was asked for: a deployment's name says nothing."""
     found = None if event.usage == NOTHING or event.endpoint in UNLISTED else rates.find(event)
-    cost = None if found is None else found.cost(event.usage)
+    cost = None if found is None else found.cost(event.usage, largest_input=_largest_input(event))
     return None if cost is None else _price(event, cost, PriceQuality.PRICED, PriceSource.LIST, version=_LIST_VERSION)
+
+
+def _largest_input(event: UsageEvent) -> int | None:
+    """Of a batch, as its row keeps it; without one a sum is never taken for a small request."""
+    if event.endpoint not in BATCH_CREATIONS:
+        return None
+    largest = (event.raw_usage or {}).get("largest_input_tokens")
+    return largest if type(largest) is int else event.usage.input_tokens
 
 
 def _price(event: UsageEvent, cost: Decimal, quality: PriceQuality, source: PriceSource, *, version: str) -> Price | None:

@@ -43,11 +43,14 @@ class Rates:
     request: Decimal
     tiers: "tuple[tuple[int, Rates], ...]" = ()
 
-    def cost(self, usage: Usage) -> Decimal | None:
-        """None where a part of the usage has no price, or contradicts another part."""
-        if not is_consistent(usage):
+    def cost(self, usage: Usage, *, largest_input: int | None = None) -> Decimal | None:
+        """None where a part of the usage has no price, or contradicts another part. `largest_input`: the usage is the sum of
+        many requests, none of which read more than this; in a sum nothing tells which of them are beyond a tier."""
+        if not (usage.is_in_tokens and is_consistent(usage)):
             return None
-        rates = self._at(usage)
+        if largest_input is not None and (self.request or any(largest_input > start for start, _ in self.tiers)):
+            return None
+        rates = self if largest_input is not None else self._at(usage)
         total = rates.request
         for _, count, rate in rates._parts(usage):
             if count:
@@ -91,7 +94,7 @@ def plain_output(usage: Usage) -> int:
 
 def is_consistent(usage: Usage) -> bool:
     """Whether the parts fit into their sums, and all of it is in tokens: nobody here knows a price for anything else."""
-    return usage.is_in_tokens and plain_input(usage) >= 0 and plain_output(usage) >= 0
+    return plain_input(usage) >= 0 and plain_output(usage) >= 0
 
 
 def find(event: UsageEvent | PricedCall) -> Rates | None:

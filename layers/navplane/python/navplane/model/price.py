@@ -38,7 +38,8 @@ NOTHING_TO_PAY = Price(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreedRates:
-    """USD per token, per web search and per request. None: what the kind of token costs that it is a part of."""
+    """USD per token, per web search and per request; per second of sound, character and picture, where no tokens are counted.
+    None: what the kind of token costs that it is a part of, or, for what is no token, no price."""
 
     input_usd: Decimal
     output_usd: Decimal
@@ -49,6 +50,9 @@ class AgreedRates:
     audio_output_usd: Decimal | None = None
     web_search_usd: Decimal = Decimal(0)
     request_usd: Decimal = Decimal(0)
+    audio_second_usd: Decimal | None = None
+    character_usd: Decimal | None = None
+    image_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

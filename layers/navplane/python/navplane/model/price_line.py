@@ -56,9 +56,16 @@ def agreed_lines(usage: Usage, rates: AgreedRates) -> tuple[PriceLine, ...]:
         ("output_tokens", usage.output_tokens - usage.audio_output_tokens, rates.output_usd),
         ("audio_output_tokens", usage.audio_output_tokens, _first(rates.audio_output_usd, rates.output_usd)),
         ("web_searches", usage.web_searches, rates.web_search_usd),
+        ("audio_seconds", usage.audio_seconds, rates.audio_second_usd),
+        ("characters", usage.characters, rates.character_usd),
+        ("images", usage.images, rates.image_usd),
         ("requests", 1 if rates.request_usd else 0, rates.request_usd),
     )
-    return tuple(PriceLine(what=what, quantity=quantity, rate_usd=rate) for what, quantity, rate in parts if quantity)
+    return tuple(
+        PriceLine(what=what, quantity=quantity, rate_usd=rate)
+        for what, quantity, rate in parts
+        if quantity and rate is not None
+    )
 
 
 def override_id(price_version: str | None) -> UUID | None:

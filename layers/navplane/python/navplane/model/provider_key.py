@@ -9,7 +9,8 @@ from uuid import UUID
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderKey:
     """What may be shown of a stored provider key. `key_hint` is its last four characters. Where a provider has a default key,
-    calls go to that one alone. `replaces` is the key whose rotation made this one."""
+    calls go to that one alone; where it has none they are shared out by `weight`. `replaces` is the key whose rotation
+    made this one."""
 
     id: UUID
     org_id: UUID
@@ -21,6 +22,7 @@ class ProviderKey:
     created_at: datetime
     is_default: bool = False
     replaces: UUID | None = None
+    weight: int = 1
 
 
 class SealedFor(StrEnum):

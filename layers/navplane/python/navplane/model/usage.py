@@ -24,12 +24,34 @@ class Endpoint(StrEnum):
     SPEECH = "audio.speech"
     TRANSCRIPTIONS = "audio.transcriptions"
     TRANSLATIONS = "audio.translations"
+    FILE_UPLOAD = "files"
+    FILE = "files.retrieve"
+    FILE_DELETE = "files.delete"
+    FILE_CONTENT = "files.content"
+    BATCHES = "batches"
+    BATCH = "batches.retrieve"
+    BATCH_CANCEL = "batches.cancel"
+    MESSAGE_BATCHES = "messages.batches"
+    MESSAGE_BATCH = "messages.batches.retrieve"
+    MESSAGE_BATCH_CANCEL = "messages.batches.cancel"
+    MESSAGE_BATCH_DELETE = "messages.batches.delete"
+    MESSAGE_BATCH_RESULTS = "messages.batches.results"
+
+
+# What makes a batch, and so what is paid for it.
+BATCH_CREATIONS = frozenset({Endpoint.BATCHES, Endpoint.MESSAGE_BATCHES})
+# What a policy must allow: files and batches.
+FILES_AND_BATCHES = BATCH_CREATIONS | {
+    Endpoint.FILE_UPLOAD, Endpoint.FILE, Endpoint.FILE_DELETE, Endpoint.FILE_CONTENT, Endpoint.BATCH, Endpoint.BATCH_CANCEL,
+    Endpoint.MESSAGE_BATCH, Endpoint.MESSAGE_BATCH_CANCEL, Endpoint.MESSAGE_BATCH_DELETE, Endpoint.MESSAGE_BATCH_RESULTS,
+}  # fmt: skip
 
 
 # What no provider charges for.
 UNBILLED = frozenset(
     {Endpoint.MODELS, Endpoint.MODEL, Endpoint.COUNT_TOKENS, Endpoint.MODERATIONS}
     | {Endpoint.RESPONSE, Endpoint.RESPONSE_DELETE, Endpoint.RESPONSE_CANCEL, Endpoint.RESPONSE_INPUT_ITEMS}
+    | (FILES_AND_BATCHES - BATCH_CREATIONS)
 )
 
 

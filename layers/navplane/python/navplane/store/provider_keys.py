@@ -9,7 +9,7 @@ from navplane.model.provider_key import ProviderKey, SealedProviderKey, SealingC
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 
-COLUMNS = "id, org_id, provider, label, key_hint, base_url, demo, created_at, is_default, replaces"
+COLUMNS = "id, org_id, provider, label, key_hint, base_url, demo, created_at, is_default, replaces, weight"
 
 
 def insert(db: Connection, key: ProviderKey, *, region: str, sealed: bytes, kek_id: str) -> bool:
@@ -17,10 +17,10 @@ def insert(db: Connection, key: ProviderKey, *, region: str, sealed: bytes, kek_
     rows = db.run(
         """
         INSERT INTO public.provider_keys
-            (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id, is_default, replaces, created_at,
-            updated_at)
+            (org_id, id, provider, label, key_hint, base_url, region, demo, sealed, kek_id, is_default, replaces, weight,
+            created_at, updated_at)
         VALUES (:org_id, :id, :provider, :label, :key_hint, :base_url, :region, :demo, :sealed, :kek_id, :is_default,
-            :replaces::uuid, :now, :now)
+            :replaces::uuid, :weight, :now, :now)
         ON CONFLICT (org_id, provider, label) WHERE deleted_at IS NULL DO NOTHING
         RETURNING id
         """,
@@ -36,6 +36,7 @@ def insert(db: Connection, key: ProviderKey, *, region: str, sealed: bytes, kek_
         kek_id=kek_id,
         is_default=key.is_default,
         replaces=key.replaces,
+        weight=key.weight,
         now=key.created_at,
     )
     _settle(db, org_id=key.org_id, provider=key.provider)
@@ -111,7 +112,7 @@ def region_of(db: Connection, *, org_id: UUID, provider_key_id: UUID) -> str:
 
 
 def update(db: Connection, key: ProviderKey) -> None:
-    """Its label, and whether it is the default one of its provider: then no other is."""
+    """Its label, its weight, and whether it is the default one of its provider: then no other is."""
     if key.is_default:
         db.run(
             """
@@ -123,11 +124,15 @@ def update(db: Connection, key: ProviderKey) -> None:
             id=key.id,
         )
     db.run(
-        "UPDATE public.provider_keys SET label = :label, is_default = :is_default WHERE org_id = :org_id AND id = :id",
+        """
+        UPDATE public.provider_keys SET label = :label, is_default = :is_default, weight = :weight
+         WHERE org_id = :org_id AND id = :id
+        """,
         org_id=key.org_id,
         id=key.id,
         label=key.label,
         is_default=key.is_default,
+        weight=key.weight,
     )
     _settle(db, org_id=key.org_id, provider=key.provider)
 
@@ -189,4 +194,5 @@ def _provider_key(row: Sequence[Any]) -> ProviderKey:
         created_at=row[7],
         is_default=row[8],
         replaces=row[9],
+        weight=row[10],
     )

@@ -96,6 +96,13 @@ OPENAI_NAMES = {
     Endpoint.SPEECH: "/audio/speech",
     Endpoint.TRANSCRIPTIONS: "/audio/transcriptions",
     Endpoint.TRANSLATIONS: "/audio/translations",
+    Endpoint.FILE_UPLOAD: "/files",
+    Endpoint.FILE: "/files/{id}",
+    Endpoint.FILE_DELETE: "/files/{id}",
+    Endpoint.FILE_CONTENT: "/files/{id}/content",
+    Endpoint.BATCHES: "/batches",
+    Endpoint.BATCH: "/batches/{id}",
+    Endpoint.BATCH_CANCEL: "/batches/{id}/cancel",
 }
 
 
@@ -106,6 +113,12 @@ _STORED = (
 _MEDIA = (
     Endpoint.MODERATIONS, Endpoint.IMAGES, Endpoint.IMAGE_EDITS, Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS,
     Endpoint.TRANSLATIONS,
+)  # fmt: skip
+
+
+_BATCHED = (
+    Endpoint.FILE_UPLOAD, Endpoint.FILE, Endpoint.FILE_DELETE, Endpoint.FILE_CONTENT, Endpoint.BATCHES, Endpoint.BATCH,
+    Endpoint.BATCH_CANCEL,
 )  # fmt: skip
 
 
@@ -124,7 +137,7 @@ OPENAI = Provider(
         "text-embedding-*", "omni-moderation-*", "text-moderation-*", "dall-e-*", "chatgpt-image-*",
         "tts-*", "whisper-*", "ft:*", "demo", "demo-*", "davinci-*", "babbage-*",
     ),
-    paths=_below("/v1", *_CORE, *_STORED, *_MEDIA),
+    paths=_below("/v1", *_CORE, *_STORED, *_MEDIA, *_BATCHED),
     accepts_include_usage=True,
     validation_path="/v1/models",
 )  # fmt: skip
@@ -139,6 +152,11 @@ ANTHROPIC = Provider(
     paths={
         Endpoint.MESSAGES: "/v1/messages",
         Endpoint.COUNT_TOKENS: "/v1/messages/count_tokens",
+        Endpoint.MESSAGE_BATCHES: "/v1/messages/batches",
+        Endpoint.MESSAGE_BATCH: "/v1/messages/batches/{id}",
+        Endpoint.MESSAGE_BATCH_CANCEL: "/v1/messages/batches/{id}/cancel",
+        Endpoint.MESSAGE_BATCH_DELETE: "/v1/messages/batches/{id}",
+        Endpoint.MESSAGE_BATCH_RESULTS: "/v1/messages/batches/{id}/results",
         Endpoint.MODELS: "/v1/models",
         Endpoint.MODEL: "/v1/models/{model}",
     },

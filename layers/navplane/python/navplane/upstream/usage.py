@@ -45,6 +45,10 @@ class UsageReader:
 
     # `tail_only`: the usage stands at the end of a body that is large, and the end is all that is kept of it.
     tail_only: ClassVar[bool] = False
+    # `incremental`: fed with each chunk of a body of any size (`chunk`), and with `body` at its end, empty.
+    incremental: ClassVar[bool] = False
+    # What came of a batch, by its id, and whether usage can be read off it.
+    files: tuple[tuple[str, bool], ...] = ()
     # Otherwise the size of an answer says nothing about its tokens.
     is_text: ClassVar[bool] = True
 
@@ -73,6 +77,9 @@ class UsageReader:
         body = json.loads(data)
         if isinstance(body, dict):
             self.read_body(body)
+
+    def chunk(self, data: bytes) -> None:
+        raise NotImplementedError
 
     def read_event(self, payload: bytes) -> None:
         raise NotImplementedError
