@@ -135,6 +135,8 @@ def run() -> dict[str, Any]:
     directory = ROOT / ".build" / "bench-analytics"
     directory.mkdir(parents=True, exist_ok=True)
     server = EmbeddedPostgres(directory / "postgres", durable=False)
+    # A run that was cut short left its own.
+    server.wipe()
     try:
         server.start()
         database = TestCluster(server).copy()

@@ -85,6 +85,8 @@ class Permission(StrEnum):
     DATA_MODE_UPDATE = "data_mode:update"
     USAGE_READ = "usage:read"
     EXPORT_READ = "export:read"
+    EXPORT_CREATE = "export:create"
+    EXPORT_DELETE = "export:delete"
     PLATFORM_USAGE_READ = "platform_usage:read"
 
 
