@@ -81,7 +81,7 @@ lint: .venv/.ready .venv-tools/.ready  ## Formatting, types, import rules, templ
 
 .PHONY: test
 test: .venv/.ready .venv-tools/.ready .venv-sdk-previous/.ready  ## Run every test
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 .PHONY: faults
 faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints one JSON line

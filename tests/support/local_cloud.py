@@ -115,7 +115,7 @@ class LocalCloud:
     @contextmanager
     def without_aws(self) -> Iterator[None]:
         """SQS, KMS and Secrets Manager can't be reached meanwhile; they forget nothing."""
-        self._cloud.aws.stop()
+        self._cloud.aws.pause()
         try:
             yield
         finally:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import socket
+import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,35 +12,65 @@ from navplane_local.sqs_queue import SqsQueue
 from navplane_local.stack import Queue
 
 if TYPE_CHECKING:
-    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+    from werkzeug.serving import BaseWSGIServer
 
+HOST = "127.0.0.1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
 class AwsEmulation:
-    """SQS, KMS, Secrets Manager and SSM at one endpoint. It can be stopped and started again at the same port without
+    """SQS, KMS, Secrets Manager and SSM at one endpoint. It can be paused and started again at the same port without
     losing its state, which is how tests make AWS unreachable."""
 
     def __init__(self) -> None:
-        self._server: ThreadedMotoServer | None = None
-        self._port = 0
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+        self._held: socket.socket | None = None
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{HOST}:{self._port()}"
 
     def start(self) -> None:
-        from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+        from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self._port, verbose=False)
-        self._server.start()
-        self._port = self._server.get_host_and_port()[1]
+        app = DomainDispatcherApplication(create_backend_app)
+        # The server makes a descriptor of its own of the one that it is given.
+        with self._bound(self._port()) as listening:
+            listening.listen(128)
+            fd = listening.fileno()
+            self._server = make_server(HOST, self._port(), app, threaded=True, request_handler=MotoRequestHandler, fd=fd)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="aws-emulation", daemon=True)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Until `start`, connections are refused."""
+        server, self._server = self._server, None
+        if server is not None and self._thread is not None:
+            server.shutdown()
+            self._thread.join()
 
     def stop(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.stop()
+        self.pause()
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def _port(self) -> int:
+        """Held from first to last by a socket that never listens, so that nobody else gets it between a pause and a start."""
+        if self._held is None:
+            self._held = self._bound(0)
+        port: int = self._held.getsockname()[1]
+        return port
+
+    def _bound(self, port: int) -> socket.socket:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With it on both, two may be bound to one port as long as only one listens.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((HOST, port))
+        return bound
 
     def variables(self) -> dict[str, str]:
         """What points a function's boto3 here, and nowhere else."""

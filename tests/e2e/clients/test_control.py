@@ -100,7 +100,8 @@ def test_a_route_leads_the_very_next_call_to_what_it_names(cloud: LocalCloud, or
     assert answer.headers["x-navplane-route"] == "quick"
     assert json.loads(DemoUpstreamClient(cloud.demo_url).requests()[-1].body)["model"] == "demo"
     (row,) = organization.wait_for_rows(1)
-    assert (row["model"], row["route"], row["status"]) == ("fast", "quick", 200)
+    detail = organization.call("GET", f"requests/{row['request_id']}")
+    assert (detail["model"], detail["route"], detail["status"]) == ("fast", "quick", 200)
 
 
 def test_a_policy_refuses_the_very_next_call(cloud: LocalCloud, organization: Organization) -> None:

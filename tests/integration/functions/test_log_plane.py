@@ -120,6 +120,7 @@ def test_maintenance_closes_what_a_dead_proxy_left_and_answers_counts(
         "windows_forgotten",
         "contents_forgotten",
         "sums_differing",
+        "alerts_told",
         "months_dropped",
         "answers_forgotten",
         "job_steps",

@@ -19,7 +19,7 @@ WIRE_FIELDS = (
     "request_id", "org_id", "workspace_id", "key_id", "endpoint", "region", "started_at", "status", "outcome", "usage_quality",
     "provider", "provider_key_id", "model", "response_model", "stream", "demo", "error_code", "usage", "raw_usage",
     "service_tier", "provider_request_id", "finish_reason", "attempts", "first_byte_ms", "duration_ms", "request_bytes",
-    "response_bytes", "client", "provider_cost_usd",
+    "response_bytes", "client", "provider_cost_usd", "route", "workflow_version_id", "upstream_model", "attempt_log",
 )  # fmt: skip
 
 
