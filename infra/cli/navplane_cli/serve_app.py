@@ -16,6 +16,8 @@ from navplane.admin import (
     budgets,
     contents,
     data_mode,
+    export_jobs,
+    export_parts,
     exports,
     health,
     ledger_jobs,
@@ -26,6 +28,7 @@ from navplane.admin import (
     openapi,
     organizations,
     platform_limits,
+    platform_requests,
     platform_usage,
     policies,
     price_overrides,
@@ -45,6 +48,7 @@ from navplane.admin import (
     workspaces,
 )
 from navplane.admin.app import create
+from navplane.admin.export_work import ExportWork
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
 from navplane.config import AdminSettings, ProbeSettings
@@ -74,8 +78,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?|budgets)"
-    r"|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|export-jobs/[^/]+/parts/[^/]+|audit(/export)?|budgets)"
+    r"|/admin/(audit|usage|usage/exports)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -170,6 +174,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
+        export_jobs.router,
         model_prices.router,
         providers.router,
         provider_keys.router,
@@ -194,8 +199,10 @@ def _analytics(settings: ServeSettings) -> App:
         request_detail.router,
         usage.router,
         exports.router,
+        export_parts.router,
         budgets.router,
         platform_usage.router,
+        platform_requests.router,
         audit.router,
         receipts.router,
     )
@@ -221,7 +228,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": signer.sign, "certify": signer.certify},
+        every_minute={"audit_sign": signer.sign, "certify": signer.certify, "exports": ExportWork(database=writer).run},
     )
 
 

@@ -63,6 +63,8 @@ class Permission(StrEnum):
     DATA_MODE_UPDATE = "data_mode:update"
     BUDGET_LIST = "budget:list"
     EXPORT_READ = "export:read"
+    EXPORT_CREATE = "export:create"
+    EXPORT_DELETE = "export:delete"
     ALERT_LIST = "alert:list"
     ALERT_CREATE = "alert:create"
     ALERT_UPDATE = "alert:update"

@@ -57,12 +57,6 @@ def ever_existed(db: Connection, *, org_id: UUID) -> bool:
     return bool(db.run("SELECT 1 FROM public.organizations WHERE id = :org_id", org_id=org_id))
 
 
-def name_of(db: Connection, *, org_id: UUID) -> str:
-    """Of one that exists or has existed."""
-    name: str = db.run("SELECT name FROM public.organizations WHERE id = :org_id", org_id=org_id)[0][0]
-    return name
-
-
 def page(db: Connection, *, limit: int, after: Position | None, among: Sequence[UUID] | None = None) -> list[Organization]:
     """Up to `limit`, newest first, of all organizations, or of those in `among`: in a transaction with `platform=True` only."""
     rows = db.run(
