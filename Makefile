@@ -102,8 +102,9 @@ format: .venv/.ready  ## Format the code and mend what ruff can
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: .venv/.ready  ## Measure against a direct call and against LiteLLM, as ratios
+bench: .venv/.ready  ## Measure against a direct call and LiteLLM, and usage over ten million rows (QUICK=1: one)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.analytics
 
 # -- building ------------------------------------------------------------------------------------------------------------
 

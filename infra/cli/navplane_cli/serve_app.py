@@ -16,15 +16,19 @@ from navplane.admin import (
     budgets,
     contents,
     data_mode,
+    export_jobs,
+    export_parts,
     exports,
     health,
     ledger_jobs,
     limits,
+    members,
     model_prices,
     notifications,
     openapi,
     organizations,
     platform_limits,
+    platform_requests,
     platform_usage,
     policies,
     price_overrides,
@@ -37,10 +41,14 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    service_keys,
     shredding,
     usage,
+    users,
+    workspaces,
 )
 from navplane.admin.app import create
+from navplane.admin.export_work import ExportWork
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
 from navplane.config import AdminSettings, ProbeSettings
@@ -70,8 +78,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?|budgets)"
-    r"|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|export-jobs/[^/]+/parts/[^/]+|audit(/export)?|budgets)"
+    r"|/admin/(audit|usage|usage/exports)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -150,6 +158,10 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     routers = (
         organizations.router,
         shredding.router,
+        workspaces.router,
+        members.router,
+        service_keys.router,
+        users.router,
         api_keys.router,
         data_mode.router,
         contents.router,
@@ -162,6 +174,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
+        export_jobs.router,
         model_prices.router,
         providers.router,
         provider_keys.router,
@@ -186,8 +199,10 @@ def _analytics(settings: ServeSettings) -> App:
         request_detail.router,
         usage.router,
         exports.router,
+        export_parts.router,
         budgets.router,
         platform_usage.router,
+        platform_requests.router,
         audit.router,
         receipts.router,
     )
@@ -213,7 +228,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": signer.sign, "certify": signer.certify},
+        every_minute={"audit_sign": signer.sign, "certify": signer.certify, "exports": ExportWork(database=writer).run},
     )
 
 

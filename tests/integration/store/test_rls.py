@@ -40,6 +40,9 @@ TABLES = [
     Table(name="provider_keys", touched="label", admin="SIU", reader="S"),
     Table(name="org_provider_settings", touched="allow_models", admin="SIU", reader="S"),
     Table(name="org_members", touched="role", admin="SIUD", reader="S"),
+    Table(name="role_assignments", touched="role", admin="SID", reader="S"),
+    Table(name="service_keys", touched="name", admin="SIU", reader="S"),
+    Table(name="invitations", touched="email", admin="SIU", reader=""),
     Table(name="request_logs", touched="status", admin="S", reader="S"),
     Table(name="audit_events", touched="action", admin="S", reader="S"),
     Table(name="audit_chains", touched="sequence", admin="", reader=""),
@@ -48,6 +51,8 @@ TABLES = [
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
     Table(name="price_overrides", touched="effective_to", admin="SIUD", reader="S"),
     Table(name="ledger_jobs", touched="state", admin="SI", reader="S"),
+    Table(name="export_jobs", touched="state", admin="SID", reader="S"),
+    Table(name="export_parts", touched="rows", admin="", reader="S"),
     Table(name="ledger_entries", touched="kind", admin="S", reader="S"),
     Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
     Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
@@ -90,6 +95,15 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         },
         "org_provider_settings": {"org_id": org_id},
         "org_members": {"org_id": org_id, "user_id": ids["user"], "role": "member"},
+        "role_assignments": {"org_id": org_id, "id": fresh, "user_id": ids["member"], "role": "auditor"},
+        "service_keys": {
+            "org_id": org_id, "id": fresh, "name": "k", "role": "auditor", "digest": fresh.bytes * 2, "key_hint": "abcd",
+            "created_by": "a", "expires_at": LATER,
+        },
+        "invitations": {
+            "org_id": org_id, "id": fresh, "email": "a@example.com", "membership": "member", "token_digest": fresh.bytes * 2,
+            "invited_by": "a", "expires_at": LATER,
+        },
         "request_logs": {
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,
             "endpoint": "models", "region": "us", "stream": False, "demo": False, "status": 200, "outcome": "ok",
@@ -113,6 +127,14 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "ledger_jobs": {
             "org_id": org_id, "id": fresh, "kind": "reprice", "starts_at": NOW, "ends_at": LATER, "requested_by": "a",
             "created_at": NOW, "state": "done",
+        },
+        "export_jobs": {
+            "org_id": org_id, "id": fresh, "subject": "requests", "format": "csv", "starts_at": NOW, "ends_at": LATER,
+            "wanted": "{}", "by": [], "requested_by": "a", "created_at": NOW, "expires_at": LATER,
+        },
+        "export_parts": {
+            "org_id": org_id, "job_id": ids["export_job"], "number": fresh.int % 2**31, "rows": 1, "content": b"x",
+            "described": b"",
         },
         "ledger_entries": {
             "request_id": new_request_id(NOW), "revision": 1, "org_id": org_id, "workspace_id": ids["workspace"],
@@ -179,7 +201,8 @@ def world(module_database: TestDatabase) -> World:
     with module_database.superuser() as superuser:
         superuser.run("SELECT public.ensure_request_log_partitions(:now, 1)", now=NOW)
         for org_id in (own, other):
-            ids[org_id] = {"workspace": new_id(), "user": new_id(), "audit_key": new_id()}
+            ids[org_id] = {"workspace": new_id(), "user": new_id(), "audit_key": new_id(), "export_job": new_id()}
+            ids[org_id]["member"] = ids[org_id]["user"]
             superuser.run(
                 "INSERT INTO public.audit_keys (id, public_key, region, sealed, kek_id, created_at)"
                 " VALUES (:id, :public_key, 'us', 's', 'k', :now)",
@@ -193,6 +216,8 @@ def world(module_database: TestDatabase) -> World:
                 sql, row = new_row(table.name, org_id, ids[org_id])
                 if table.name == "workspaces":
                     row["id_"] = ids[org_id]["workspace"]
+                if table.name == "export_jobs":
+                    row["id_"] = ids[org_id]["export_job"]
                 superuser.run(sql, **row)
             # For the INSERT of a member that is not one yet.
             ids[org_id]["user"] = new_id()
@@ -312,7 +337,12 @@ def test_nobody_else_can_put_on_the_platform_reader(world: World, role: str) -> 
 @pytest.mark.parametrize("role", ["navplane_admin", "navplane_reader", "navplane_writer", "navplane_gate"])
 def test_a_digest_and_a_sealed_key_can_be_read_back_by_nobody(world: World, role: str) -> None:
     pool = world.database.as_role(role, size=1)
-    for column, table in (("digest", "api_keys"), ("sealed", "provider_keys")):
+    for column, table in (
+        ("digest", "api_keys"),
+        ("sealed", "provider_keys"),
+        ("digest", "service_keys"),
+        ("token_digest", "invitations"),
+    ):
         with pytest.raises(DatabaseError, match=NO_PRIVILEGE), pool.transaction(org_id=world.own) as db:
             db.run(f"SELECT {column} FROM public.{table}")
 

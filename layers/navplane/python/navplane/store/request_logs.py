@@ -282,18 +282,20 @@ _ROW = tuple(name for name in RequestRow.__dataclass_fields__ if name != "usage"
 
 
 def list_requests(
-    db: Connection, *, org_id: UUID, limit: int, cursor: RequestId | None = None, wanted: Wanted = EVERYTHING
+    db: Connection, *, org_id: UUID | None, limit: int, cursor: RequestId | None = None, wanted: Wanted = EVERYTHING
 ) -> list[RequestRow]:
-    """Up to `limit` of the requests that are wanted, newest first; with a `cursor`, those older than that request."""
+    """Up to `limit` of the requests that are wanted, newest first; with a `cursor`, those older than that request. `org_id`
+    None: of every organization, in a transaction with `platform=True`."""
+    owner = {"org_id": org_id} if org_id is not None else {}
     rows = db.run(
         f"""
         SELECT {", ".join((*_ROW, *_COUNTS))} FROM public.request_logs
-         WHERE org_id = :org_id AND request_id < :cursor AND {wanted.condition()}
+         WHERE {"org_id = :org_id AND" if owner else ""} request_id < :cursor AND {wanted.condition()}
          ORDER BY request_id DESC LIMIT :limit
         """,  # noqa: S608 - what is filled in are names of our own columns
-        org_id=org_id,
         cursor=cursor or _BEYOND,
         limit=limit,
+        **owner,
         **wanted.arguments(),
     )
     return [_row(row) for row in rows]
