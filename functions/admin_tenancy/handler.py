@@ -2,14 +2,36 @@
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import api_keys, contents, data_mode, openapi, organizations, shredding
+from navplane.admin import (
+    api_keys,
+    contents,
+    data_mode,
+    members,
+    openapi,
+    organizations,
+    service_keys,
+    shredding,
+    users,
+    workspaces,
+)
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
 settings = AdminSettings.from_env()
 app = create(
     title="NavPlane: tenancy",
-    routers=(organizations.router, api_keys.router, shredding.router, openapi.router, data_mode.router, contents.router),
+    routers=(
+        organizations.router,
+        shredding.router,
+        workspaces.router,
+        members.router,
+        service_keys.router,
+        users.router,
+        api_keys.router,
+        data_mode.router,
+        contents.router,
+        openapi.router,
+    ),
     plane=wiring.admin_plane(settings, records_users=True),
 )
 handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)

@@ -22,6 +22,7 @@ from navplane.admin import (
     health,
     ledger_jobs,
     limits,
+    members,
     model_prices,
     notifications,
     openapi,
@@ -40,8 +41,11 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    service_keys,
     shredding,
     usage,
+    users,
+    workspaces,
 )
 from navplane.admin.app import create
 from navplane.admin.export_work import ExportWork
@@ -154,6 +158,10 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     routers = (
         organizations.router,
         shredding.router,
+        workspaces.router,
+        members.router,
+        service_keys.router,
+        users.router,
         api_keys.router,
         data_mode.router,
         contents.router,

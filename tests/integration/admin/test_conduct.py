@@ -83,7 +83,7 @@ def test_minutes_kinds_and_principals_are_counted_apart(database: Database) -> N
 def test_who_may_not_is_counted_too(plane: Plane, issuer: Issuer) -> None:
     client = slow_client(plane, issuer, subject=f"pace|{uuid4()}", pace=Pace(reads_per_minute=1, writes_per_minute=1))
     client.headers["authorization"] = f"Bearer {issuer.mint(f'nobody|{uuid4()}')}"
-    statuses = [client.get("/admin/orgs").status_code for _ in range(4)]
+    statuses = [client.get("/admin/users").status_code for _ in range(4)]
     assert set(statuses) == {403, 429}
 
 

@@ -40,6 +40,9 @@ TABLES = [
     Table(name="provider_keys", touched="label", admin="SIU", reader="S"),
     Table(name="org_provider_settings", touched="allow_models", admin="SIU", reader="S"),
     Table(name="org_members", touched="role", admin="SIUD", reader="S"),
+    Table(name="role_assignments", touched="role", admin="SID", reader="S"),
+    Table(name="service_keys", touched="name", admin="SIU", reader="S"),
+    Table(name="invitations", touched="email", admin="SIU", reader=""),
     Table(name="request_logs", touched="status", admin="S", reader="S"),
     Table(name="audit_events", touched="action", admin="S", reader="S"),
     Table(name="audit_chains", touched="sequence", admin="", reader=""),
@@ -92,6 +95,15 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         },
         "org_provider_settings": {"org_id": org_id},
         "org_members": {"org_id": org_id, "user_id": ids["user"], "role": "member"},
+        "role_assignments": {"org_id": org_id, "id": fresh, "user_id": ids["member"], "role": "auditor"},
+        "service_keys": {
+            "org_id": org_id, "id": fresh, "name": "k", "role": "auditor", "digest": fresh.bytes * 2, "key_hint": "abcd",
+            "created_by": "a", "expires_at": LATER,
+        },
+        "invitations": {
+            "org_id": org_id, "id": fresh, "email": "a@example.com", "membership": "member", "token_digest": fresh.bytes * 2,
+            "invited_by": "a", "expires_at": LATER,
+        },
         "request_logs": {
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,
             "endpoint": "models", "region": "us", "stream": False, "demo": False, "status": 200, "outcome": "ok",
@@ -190,6 +202,7 @@ def world(module_database: TestDatabase) -> World:
         superuser.run("SELECT public.ensure_request_log_partitions(:now, 1)", now=NOW)
         for org_id in (own, other):
             ids[org_id] = {"workspace": new_id(), "user": new_id(), "audit_key": new_id(), "export_job": new_id()}
+            ids[org_id]["member"] = ids[org_id]["user"]
             superuser.run(
                 "INSERT INTO public.audit_keys (id, public_key, region, sealed, kek_id, created_at)"
                 " VALUES (:id, :public_key, 'us', 's', 'k', :now)",
@@ -324,7 +337,12 @@ def test_nobody_else_can_put_on_the_platform_reader(world: World, role: str) -> 
 @pytest.mark.parametrize("role", ["navplane_admin", "navplane_reader", "navplane_writer", "navplane_gate"])
 def test_a_digest_and_a_sealed_key_can_be_read_back_by_nobody(world: World, role: str) -> None:
     pool = world.database.as_role(role, size=1)
-    for column, table in (("digest", "api_keys"), ("sealed", "provider_keys")):
+    for column, table in (
+        ("digest", "api_keys"),
+        ("sealed", "provider_keys"),
+        ("digest", "service_keys"),
+        ("token_digest", "invitations"),
+    ):
         with pytest.raises(DatabaseError, match=NO_PRIVILEGE), pool.transaction(org_id=world.own) as db:
             db.run(f"SELECT {column} FROM public.{table}")
 

@@ -1,117 +1,39 @@
-"""Who is calling the admin API and what they may do. Handlers ask for a permission; the table below says who has it."""
+"""Who is calling the admin API, and whether they may. Handlers ask for a permission; admin/roles.py says who has it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from navplane.admin import idempotency
 from navplane.admin.pace import Pace, keep_pace
+from navplane.admin.principal import Grant, Principal
+from navplane.admin.roles import PERMISSIONS, Permission, Role
+from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.token import Claims, TokenVerifier
-from navplane.errors import BadRequest, Forbidden, IdempotencyMisuse, Unauthenticated
+from navplane.errors import BadRequest, Forbidden, IdempotencyMisuse, NotFound, Unauthenticated
 from navplane.model.ids import new_id
-from navplane.store import users
+from navplane.store import members, service_keys, users
 from navplane.store.admin_calls import Ticket
-from navplane.store.database import Database
+from navplane.store.database import Connection, Database
+
+__all__ = ["PERMISSIONS", "Access", "Call", "Permission", "Principal", "Require", "Role", "require"]
 
 MAX_USER_AGENT = 300
-
-
-class Permission(StrEnum):
-    """`resource:action`. The value is also the action of the audit event: never rename one."""
-
-    ORGANIZATION_LIST = "organization:list"
-    ORGANIZATION_CREATE = "organization:create"
-    ORGANIZATION_READ = "organization:read"
-    ORGANIZATION_UPDATE = "organization:update"
-    ORGANIZATION_ENABLE = "organization:enable"
-    ORGANIZATION_DELETE = "organization:delete"
-    ORGANIZATION_SHRED = "organization:shred"
-    API_KEY_LIST = "api_key:list"
-    API_KEY_CREATE = "api_key:create"
-    API_KEY_UPDATE = "api_key:update"
-    API_KEY_ROTATE = "api_key:rotate"
-    API_KEY_REVOKE = "api_key:revoke"
-    PROVIDER_KEY_LIST = "provider_key:list"
-    PROVIDER_KEY_CREATE = "provider_key:create"
-    PROVIDER_KEY_UPDATE = "provider_key:update"
-    PROVIDER_KEY_ROTATE = "provider_key:rotate"
-    PROVIDER_KEY_DELETE = "provider_key:delete"
-    PROVIDER_KEY_TEST = "provider_key:test"
-    PROVIDER_SETTINGS_READ = "provider_settings:read"
-    PROVIDER_SETTINGS_UPDATE = "provider_settings:update"
-    POLICY_LIST = "policy:list"
-    POLICY_CREATE = "policy:create"
-    POLICY_UPDATE = "policy:update"
-    POLICY_DELETE = "policy:delete"
-    ROUTE_LIST = "route:list"
-    ROUTE_CREATE = "route:create"
-    ROUTE_UPDATE = "route:update"
-    ROUTE_DELETE = "route:delete"
-    PLATFORM_LIMIT_LIST = "platform_limit:list"
-    PLATFORM_LIMIT_CREATE = "platform_limit:create"
-    PLATFORM_LIMIT_UPDATE = "platform_limit:update"
-    PLATFORM_LIMIT_DELETE = "platform_limit:delete"
-    AUDIT_LIST = "audit:list"
-    AUDIT_EXPORT = "audit:export"
-    AUDIT_RECENT = "audit:recent"
-    AUDIT_KEYS = "audit:keys"
-    ALERT_LIST = "alert:list"
-    ALERT_CREATE = "alert:create"
-    ALERT_UPDATE = "alert:update"
-    ALERT_DELETE = "alert:delete"
-    NOTIFICATION_LIST = "notification:list"
-    NOTIFICATION_READ = "notification:read"
-    BUDGET_LIST = "budget:list"
-    LIMIT_LIST = "limit:list"
-    LIMIT_CREATE = "limit:create"
-    LIMIT_UPDATE = "limit:update"
-    LIMIT_DELETE = "limit:delete"
-    PRICE_OVERRIDE_LIST = "price_override:list"
-    PRICE_OVERRIDE_CREATE = "price_override:create"
-    PRICE_OVERRIDE_UPDATE = "price_override:update"
-    PRICE_OVERRIDE_DELETE = "price_override:delete"
-    MODEL_PRICE_LIST = "model_price:list"
-    LEDGER_JOB_LIST = "ledger_job:list"
-    LEDGER_JOB_CREATE = "ledger_job:create"
-    REQUEST_LIST = "request:list"
-    REQUEST_READ = "request:read"
-    REQUEST_CONTENT_READ = "request_content:read"
-    DATA_MODE_READ = "data_mode:read"
-    DATA_MODE_UPDATE = "data_mode:update"
-    USAGE_READ = "usage:read"
-    EXPORT_READ = "export:read"
-    EXPORT_CREATE = "export:create"
-    EXPORT_DELETE = "export:delete"
-    PLATFORM_USAGE_READ = "platform_usage:read"
-
-
-class Role(StrEnum):
-    PLATFORM_ADMIN = "platform_admin"
-
-
-PERMISSIONS: Mapping[Role, frozenset[Permission]] = {Role.PLATFORM_ADMIN: frozenset(Permission)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
-    """Somebody whose token is valid; without a role they may do nothing."""
-
-    subject: str
-    roles: frozenset[Role]
-
-    def may(self, permission: Permission) -> bool:
-        return any(permission in PERMISSIONS[role] for role in self.roles)
+SERVICE_KEY_PREFIX = "nps_"
+SERVICE_KEY_SHAPE = ApiKeyShape((SERVICE_KEY_PREFIX,))
+SIGN_IN_AGAIN = "The access token is not valid here, or not any more: sign in again."
+NO_SUCH_ORGANIZATION = "There is no such organization."
+NO_SUCH_WORKSPACE = "There is no such workspace."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One permitted call: what an audit event says of it, and what it asked to be held to. `ticket` is there under an
-    idempotency key, `if_match` is the header's value."""
+    idempotency key, `if_match` is the header's value. `workspaces` are the only ones it is permitted for; None is all."""
 
     principal: Principal
     permission: Permission
@@ -121,6 +43,11 @@ class Call:
     user_agent: str | None
     ticket: Ticket | None = None
     if_match: str | None = None
+    workspaces: frozenset[UUID] | None = None
+
+    def covers(self, workspace_id: UUID | None) -> bool:
+        """Whether it is permitted there; without a workspace, in the whole organization."""
+        return self.workspaces is None or workspace_id in self.workspaces
 
 
 class Access:
@@ -139,19 +66,54 @@ class Access:
         self._verifier, self._database, self._pace = verifier, database, pace
         self._admin_subjects, self._records_users = admin_subjects, records_users
 
-    def principal(self, token: str, *, now: datetime) -> Principal:
-        """Raise Unauthenticated, or DependencyUnavailable when it can't be told just now."""
-        claims = self._verifier.verify(token)
-        marked = self._see(claims, now)
-        is_admin = marked or claims.subject in self._admin_subjects
-        return Principal(subject=claims.subject, roles=frozenset({Role.PLATFORM_ADMIN}) if is_admin else frozenset())
+    def principal(self, credential: str, *, now: datetime, org_id: UUID | None = None) -> Principal:
+        """Raise Unauthenticated, Forbidden for who is deactivated, or DependencyUnavailable when it can't be told just now."""
+        if credential.startswith(SERVICE_KEY_PREFIX):
+            return self._service_key(credential, now=now, org_id=org_id)
+        claims = self._verifier.verify(credential)
+        with self._database.transaction(org_id=org_id) as db:
+            return self._user(db, claims, now=now, org_id=org_id)
 
-    def _see(self, claims: Claims, now: datetime) -> bool:
+    def _service_key(self, key: str, *, now: datetime, org_id: UUID | None) -> Principal:
+        if not SERVICE_KEY_SHAPE.accepts(key):
+            raise Unauthenticated("The service key is not one, or not any more.")
         with self._database.transaction() as db:
-            if not self._records_users:
-                return users.is_platform_admin(db, issuer=claims.issuer, subject=claims.subject)
-            identity = users.Identity(issuer=claims.issuer, subject=claims.subject, email=claims.email, name=claims.name)
-            return users.see(db, identity, user_id=new_id(), now=now)
+            found = service_keys.use(db, digest=digest(key), now=now)
+        if found is None:
+            raise Unauthenticated("The service key is not one, or not any more.")
+        grant = Grant(role=Role(found.role), workspace_id=found.workspace_id)
+        grants = frozenset({grant}) if found.org_id == org_id else frozenset()
+        return Principal(subject=f"service_key/{found.id}", key_org_id=found.org_id, grants=grants)
+
+    def _user(self, db: Connection, claims: Claims, *, now: datetime, org_id: UUID | None) -> Principal:
+        user = self._seen(db, claims, now)
+        configured = claims.principal in self._admin_subjects
+        if user is None:
+            return Principal(subject=claims.principal, email=claims.email, is_platform_admin=configured)
+        if user.tokens_not_before is not None and claims.issued_at < user.tokens_not_before:
+            raise Unauthenticated(SIGN_IN_AGAIN)
+        if user.deactivated_at is not None:
+            raise Forbidden("This user is deactivated.")
+        given = members.grants(db, org_id=org_id, user_id=user.id) if org_id else []
+        return Principal(
+            subject=claims.principal,
+            user_id=user.id,
+            email=claims.email if claims.email_verified is not False else None,
+            is_platform_admin=configured or user.is_platform_admin,
+            grants=frozenset(Grant(role=Role(role), workspace_id=workspace_id) for role, workspace_id in given),
+        )
+
+    def _seen(self, db: Connection, claims: Claims, now: datetime) -> users.Known | None:
+        if self._records_users:
+            identity = users.Identity(
+                issuer=claims.issuer,
+                subject=claims.subject,
+                email=claims.email,
+                name=claims.name,
+                permissions=claims.permissions,
+            )
+            users.see(db, identity, user_id=new_id(), now=now)
+        return users.known(db, issuer=claims.issuer, subject=claims.subject)
 
     def keep_pace(self, principal: Principal, *, method: str, now: datetime) -> None:
         """Raise RateLimited for who calls too often. Without a pace nobody does."""
@@ -175,10 +137,10 @@ BEARER = HTTPBearer(auto_error=False, scheme_name="access_token", bearerFormat="
 
 
 class Require:
-    """A dependency that lets a call through if its token's owner has `permission`, and answers 401 or 403 if not."""
+    """A dependency that lets a call through if whoever makes it has `permission`, and answers 401, 403 or 404 if not."""
 
-    def __init__(self, permission: Permission, *, versioned: bool = False) -> None:
-        self.permission, self.versioned = permission, versioned
+    def __init__(self, permission: Permission, *, versioned: bool = False, per_workspace: bool = False) -> None:
+        self.permission, self.versioned, self.per_workspace = permission, versioned, per_workspace
 
     def __call__(
         self,
@@ -189,10 +151,9 @@ class Require:
             raise Unauthenticated("Send an access token of the configured issuer: Authorization: Bearer <token>.")
         now = datetime.now(UTC)
         access: Access = request.app.state.plane.access
-        principal = access.principal(credentials.credentials, now=now)
+        principal = access.principal(credentials.credentials, now=now, org_id=_id_in_path(request, "org_id"))
         access.keep_pace(principal, method=request.method, now=now)
-        if not principal.may(self.permission):
-            raise Forbidden(f"This needs the permission {self.permission.value}, which you don't have.")
+        workspaces = self.permitted(principal, request)
         if "if-match" in request.headers and not self.versioned:
             raise BadRequest("This operation has no version to hold to: leave If-Match out.")
         request.state.attempt = attempt = access.begin(principal, request, now=now)
@@ -205,12 +166,35 @@ class Require:
             user_agent=_printable(request.headers.get("user-agent")),
             ticket=attempt.ticket if attempt else None,
             if_match=request.headers.get("if-match"),
+            workspaces=workspaces,
         )
 
+    def permitted(self, principal: Principal, request: Request) -> frozenset[UUID] | None:
+        """In which workspaces; None is wherever they are. Raise Forbidden, or NotFound for who is a stranger there: an
+        organization of somebody else is answered as one that never was."""
+        if principal.may(self.permission):
+            return None
+        if "org_id" in request.path_params and not principal.grants:
+            raise NotFound(NO_SUCH_ORGANIZATION)
+        workspaces = principal.workspaces(self.permission) if self.per_workspace else frozenset()
+        if not workspaces:
+            raise Forbidden(f"This needs the permission {self.permission.value}, which you don't have.")
+        if "workspace_id" in request.path_params and _id_in_path(request, "workspace_id") not in workspaces:
+            raise NotFound(NO_SUCH_WORKSPACE)
+        return workspaces
 
-def require(permission: Permission, *, versioned: bool = False) -> Any:
-    """`versioned` operations hold the caller to `If-Match`, with `change.expected`; the others refuse it."""
-    return Depends(Require(permission, versioned=versioned))
+
+def require(permission: Permission, *, versioned: bool = False, per_workspace: bool = False) -> Any:
+    """`versioned` operations hold the caller to `If-Match`, with `change.expected`; the others refuse it. `per_workspace` ones
+    keep to `Call.workspaces`; for the others a role in a workspace alone counts for nothing."""
+    return Depends(Require(permission, versioned=versioned, per_workspace=per_workspace))
+
+
+def _id_in_path(request: Request, name: str) -> UUID | None:
+    try:
+        return UUID(str(request.path_params[name]))
+    except (KeyError, ValueError):
+        return None
 
 
 def _printable(text: str | None) -> str | None:

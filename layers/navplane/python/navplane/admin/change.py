@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from navplane.admin import idempotency
+from navplane.admin.access import NO_SUCH_ORGANIZATION as NO_SUCH_ORGANIZATION
 from navplane.admin.access import Call
 from navplane.admin.edge import version_of
 from navplane.crypto.audit_chain import canonical
@@ -20,7 +21,6 @@ from navplane.store.database import Connection
 MASK = "[masked]"
 # Names of fields that would hold one; `key_hint`, `kek_id` and ids are none.
 SECRET_NAME = re.compile(r"(^|_)(api_?key|secret|password|token|private_key|sealed|digest|credential)$", re.IGNORECASE)
-NO_SUCH_ORGANIZATION = "There is no such organization."
 
 
 def held(db: Connection, *, org_id: UUID) -> Organization:

@@ -38,7 +38,7 @@ class DataModeView(View):
     "/admin/orgs/{org_id}/workspaces/{workspace_id}/data-mode",
     summary="Read what is kept of a workspace's requests",
     responses=responses(404),
-    dependencies=[require(Permission.DATA_MODE_READ)],
+    dependencies=[require(Permission.DATA_MODE_READ, per_workspace=True)],
 )
 def read_data_mode(org_id: UUID, workspace_id: UUID, plane: ThePlane) -> DataModeView:
     with plane.database.transaction(org_id=org_id) as db:
@@ -58,7 +58,7 @@ def set_data_mode(
     org_id: UUID,
     workspace_id: UUID,
     body: NewDataMode,
-    call: Annotated[Call, require(Permission.DATA_MODE_UPDATE)],
+    call: Annotated[Call, require(Permission.DATA_MODE_UPDATE, versioned=True, per_workspace=True)],
     plane: ThePlane,
 ) -> DataModeView:
     """Nothing is stored any more from the moment that `metadata_only` is set, and what was is deleted within minutes."""
@@ -68,6 +68,7 @@ def set_data_mode(
         before = workspaces.data_mode(db, org_id=org_id, workspace_id=workspace_id, hold=True)
         if before is None:
             raise NotFound(NO_SUCH_WORKSPACE)
+        change.expected(call, _view(workspace_id, before))
         workspaces.set_data_mode(db, after, org_id=org_id, workspace_id=workspace_id)
         resource = f"workspace/{workspace_id}"
         change.audited(db, call, org_id=org_id, resource=resource, before=_facts(before), after=_facts(after))

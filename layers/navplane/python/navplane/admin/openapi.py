@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
@@ -23,6 +23,7 @@ from navplane.admin import (
     health,
     ledger_jobs,
     limits,
+    members,
     model_prices,
     notifications,
     organizations,
@@ -41,8 +42,11 @@ from navplane.admin import (
     request_detail,
     requests,
     routes,
+    service_keys,
     shredding,
     usage,
+    users,
+    workspaces,
 )
 from navplane.admin.access import Require
 from navplane.admin.app import bare
@@ -85,6 +89,10 @@ async def openapi_document() -> Response:
 ROUTERS = (
     organizations.router,
     shredding.router,
+    workspaces.router,
+    members.router,
+    service_keys.router,
+    users.router,
     api_keys.router,
     provider_keys.router,
     provider_key_changes.router,
@@ -130,17 +138,20 @@ def document() -> dict[str, Any]:
     described = app.openapi()
     schemas = described["components"]["schemas"]
     _drop_validation_errors(described["paths"], schemas)
-    for route, gate in guarded(app):
+    for route, gate in guarded():
         for method in route.methods or ():
-            _describe_conduct(described["paths"][route.path][method.lower()], method, versioned=gate.versioned)
+            operation = described["paths"][route.path][method.lower()]
+            operation["x-navplane-permission"] = gate.permission.value
+            _describe_conduct(operation, method, versioned=gate.versioned)
     described_problem = problem.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(described_problem.pop("$defs"), Problem=described_problem)
     return described
 
 
-def guarded(app: FastAPI) -> Iterator[tuple[APIRoute, Require]]:
-    """The operations that need a token, each with what it asks for."""
-    for route in app.routes:
+def guarded(routers: Sequence[APIRouter] = ROUTERS) -> Iterator[tuple[APIRoute, Require]]:
+    """The operations that need a token, each with what it asks for. Asked of the routers: an application that includes them
+    keeps them whole, and shows no routes of theirs."""
+    for route in (route for router in routers for route in router.routes):
         if isinstance(route, APIRoute):
             for dependency in route.dependant.dependencies:
                 if isinstance(dependency.call, Require):

@@ -8,14 +8,14 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from navplane.admin import change, paging
-from navplane.admin.access import Call, Permission, require
+from navplane.admin.access import Call, Permission, Principal, require
 from navplane.admin.fields import Body, Name, View
 from navplane.admin.plane import Plane, ThePlane
 from navplane.admin.problem import responses
 from navplane.crypto.api_key import digest, hint, new_api_key
 from navplane.model import ids
 from navplane.model.tenancy import Organization, Region, StreamUsage
-from navplane.store import api_keys, limits, organizations, policies, provider_keys, workspaces
+from navplane.store import api_keys, limits, members, organizations, policies, provider_keys, workspaces
 from navplane.store.database import Connection
 from navplane.store.outbox import Aggregate
 
@@ -99,16 +99,18 @@ def create_organization(
     "/admin/orgs",
     summary="List organizations, newest first",
     responses=responses(422),
-    dependencies=[require(Permission.ORGANIZATION_LIST)],
 )
 def list_organizations(
+    call: Annotated[Call, require(Permission.ORGANIZATION_LIST)],
     plane: ThePlane,
     limit: paging.Limit = paging.DEFAULT_LIMIT,
     cursor: paging.Cursor = None,
 ) -> OrganizationPage:
+    """All for a platform admin; for everybody else those that they belong to."""
     after = paging.decode(cursor)
     with plane.database.transaction(platform=True) as db:
-        items, last = paging.cut(organizations.page(db, limit=limit + 1, after=after), limit=limit)
+        found = organizations.page(db, limit=limit + 1, after=after, among=_own(db, call.principal))
+    items, last = paging.cut(found, limit=limit)
     next_cursor = paging.encode(organizations.Position(created_at=last.created_at, id=last.id)) if last else None
     return OrganizationPage(items=[_view(item) for item in items], next_cursor=next_cursor)
 
@@ -186,6 +188,15 @@ def delete_organization(org_id: UUID, call: Annotated[Call, require(Permission.O
         for key_id in revoked:
             change.told(db, call, org_id=org_id, aggregate=Aggregate.API_KEY, aggregate_id=key_id)
         _record(db, call, org_id, before=before)
+
+
+def _own(db: Connection, principal: Principal) -> list[UUID] | None:
+    """None is all of them."""
+    if principal.is_platform_admin:
+        return None
+    if principal.key_org_id is not None:
+        return [principal.key_org_id]
+    return members.organizations_of(db, user_id=principal.user_id) if principal.user_id else []
 
 
 def _issue_default_key(db: Connection, call: Call, plane: Plane, *, org_id: UUID) -> tuple[UUID, str]:

@@ -1,7 +1,8 @@
-"""Access tokens of the admin API: JWTs of one OIDC issuer (RFC 7519, RFC 9068), verified against its published keys."""
+"""Access tokens of the admin API: JWTs of trusted OIDC issuers (RFC 7519, RFC 9068), verified against their published keys."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -23,21 +24,28 @@ ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Who the issuer says is calling. `email` and `name` are for people to read; nothing is decided by them."""
+    """Who the issuer says is calling. `name` and `permissions` are for people to read; nothing is decided by them. `principal`
+    is unique over all issuers: the subject itself for the first of them. `email_verified` is None where it says nothing."""
 
     issuer: str
     subject: str
-    email: str | None
-    name: str | None
+    principal: str
+    issued_at: datetime
+    email: str | None = None
+    email_verified: bool | None = None
+    name: str | None = None
+    permissions: tuple[str, ...] = ()
 
 
 class TokenVerifier:
-    """Raises Unauthenticated for every token that is not a current access token of `issuer` for `audience`, and
-    DependencyUnavailable when the issuer's keys can't be had."""
+    """Raises Unauthenticated for every token that is not a current access token of a trusted issuer for `audience`, and
+    DependencyUnavailable when that issuer's keys can't be had. Each issuer's keys are for its own tokens alone."""
 
-    def __init__(self, issuer: str, audience: str, *, keys: SigningKeys | None = None) -> None:
-        self._issuer, self._audience = issuer.rstrip("/"), audience
-        self._keys = keys or SigningKeys(self._issuer)
+    def __init__(self, issuer: str | Sequence[str], audience: str) -> None:
+        issuers = [issuer] if isinstance(issuer, str) else list(issuer)
+        self._first = issuers[0].rstrip("/")
+        self._audience = audience
+        self._keys = {one.rstrip("/"): SigningKeys(one) for one in issuers}
 
     def verify(self, token: str) -> Claims:
         try:
@@ -48,7 +56,9 @@ class TokenVerifier:
     def _verified(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_BYTES:
             raise ValueError("the token is too long")
-        key = self._keys.find(_acceptable_kid(jwt.get_unverified_header(token)))
+        kid = _acceptable_kid(jwt.get_unverified_header(token))
+        issuer = self._named_issuer(token)
+        key = self._keys[issuer].find(kid)
         if key is None:
             raise ValueError("signed with a key that the issuer does not publish")
         payload: dict[str, Any] = jwt.decode(
@@ -57,19 +67,38 @@ class TokenVerifier:
             algorithms=list(ALGORITHMS),
             audience=self._audience,
             # Some issuers end in a slash; settings are kept without it.
-            issuer=[self._issuer, self._issuer + "/"],
+            issuer=[issuer, issuer + "/"],
             leeway=LEEWAY_SECONDS,
             options={"require": ["iss", "sub", "aud", "exp", "iat"], "enforce_minimum_key_length": True},
         )
         return payload
 
+    def _named_issuer(self, token: str) -> str:
+        """Whose keys to look at. Nothing is believed yet: the signature has to be of one of them, and the claim is checked
+        again. A token of nobody we trust costs no fetch."""
+        named = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        if not isinstance(named, str) or named.removesuffix("/") not in self._keys:
+            raise ValueError("the token is of an issuer that is not trusted here")
+        return named.removesuffix("/")
+
     def _claims(self, payload: Mapping[str, Any]) -> Claims:
         _refuse_long_life(payload)
         _refuse_id_token(payload)
-        subject = payload["sub"]
+        subject, issuer = payload["sub"], payload["iss"].removesuffix("/")
         if not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isprintable():
             raise ValueError("the subject is empty, too long or not printable")
-        return Claims(issuer=self._issuer, subject=subject, email=_text(payload.get("email")), name=_text(payload.get("name")))
+        verified = _claim(payload, "email_verified")
+        return Claims(
+            issuer=issuer,
+            subject=subject,
+            # A subject is unique within its issuer only.
+            principal=subject if issuer == self._first else f"{issuer}#{subject}",
+            issued_at=datetime.fromtimestamp(payload["iat"], UTC),
+            email=_text(_claim(payload, "email")),
+            email_verified=verified if isinstance(verified, bool) else None,
+            name=_text(_claim(payload, "name")),
+            permissions=_texts(payload.get("permissions") or payload.get("roles") or payload.get("groups")),
+        )
 
 
 def _acceptable_kid(header: Mapping[str, Any]) -> str:
@@ -103,3 +132,17 @@ def _refuse_id_token(payload: Mapping[str, Any]) -> None:
 
 def _text(value: object) -> str | None:
     return value[:320] if isinstance(value, str) and value.isprintable() else None
+
+
+def _claim(payload: Mapping[str, Any], name: str) -> object:
+    """Auth0 lets an action add claims to access tokens under a URL of the tenant's own only: `https://…/email`."""
+    if name in payload:
+        return payload[name]
+    return next((value for key, value in payload.items() if key.startswith("https://") and key.endswith("/" + name)), None)
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    """Up to 100, as they are shown."""
+    if not isinstance(values, list):
+        return ()
+    return tuple(text for value in values[:100] if (text := _text(value)))

@@ -57,18 +57,19 @@ def ever_existed(db: Connection, *, org_id: UUID) -> bool:
     return bool(db.run("SELECT 1 FROM public.organizations WHERE id = :org_id", org_id=org_id))
 
 
-def page(db: Connection, *, limit: int, after: Position | None) -> list[Organization]:
-    """Up to `limit`, newest first, of all organizations: in a transaction with `platform=True` only."""
+def page(db: Connection, *, limit: int, after: Position | None, among: Sequence[UUID] | None = None) -> list[Organization]:
+    """Up to `limit`, newest first, of all organizations, or of those in `among`: in a transaction with `platform=True` only."""
     rows = db.run(
         f"""
         SELECT {COLUMNS} FROM public.organizations
-         WHERE deleted_at IS NULL
+         WHERE deleted_at IS NULL AND (:among::uuid[] IS NULL OR id = ANY(:among::uuid[]))
            AND (:after_id::uuid IS NULL OR (created_at, id) < (:after_time::timestamptz, :after_id::uuid))
          ORDER BY created_at DESC, id DESC LIMIT :limit
         """,  # noqa: S608 - what is filled in are names of our own columns
         after_id=after and after.id,
         after_time=after and after.created_at,
         limit=limit,
+        among=None if among is None else list(among),
     )
     return [_organization(row) for row in rows]
 
