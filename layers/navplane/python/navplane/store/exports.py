@@ -63,3 +63,17 @@ def daily(db: Connection, *, org_id: UUID | None, start: datetime, end: datetime
         **owner,
     )
     return list(found)
+
+
+def first_day(db: Connection, *, org_id: UUID, start: datetime, end: datetime) -> datetime | None:
+    """The first UTC day from `start` on and before `end` that `daily` has rows of."""
+    found: datetime | None = db.run(
+        """
+        SELECT min(starts_at) FROM public.usage_daily
+         WHERE org_id = :org_id AND NOT demo AND starts_at >= :start AND starts_at < :end AND requests > 0
+        """,
+        org_id=org_id,
+        start=start,
+        end=end,
+    )[0][0]
+    return found
