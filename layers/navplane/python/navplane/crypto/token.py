@@ -143,8 +143,8 @@ def _claim(payload: Mapping[str, Any], name: str) -> object:
 def _is_verified(payload: Mapping[str, Any]) -> bool | None:
     """`xms_edov` is Entra's: the owner of the address's domain was verified. None when nothing is said."""
     said = _claim(payload, "email_verified")
-    if said is None:
-        said = {True: True, 1: True, "1": True, "true": True}.get(payload.get("xms_edov"), None)
+    if said is None and payload.get("xms_edov") in (1, "1", "true"):
+        return True
     return said if isinstance(said, bool) else None
 
 

@@ -1,6 +1,6 @@
 """Mail through Amazon SES (API v2)."""
 
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 from navplane.errors import DependencyUnavailable
@@ -22,7 +22,7 @@ class SesMailer:
         body = {"Text": {"Data": mail.text, "Charset": "UTF-8"}}
         subject = {"Data": mail.subject, "Charset": "UTF-8"}
         try:
-            _client().send_email(
+            self._client.send_email(
                 FromEmailAddress=self._sender,
                 Destination={"ToAddresses": [mail.to]},
                 Content={"Simple": {"Subject": subject, "Body": body}},
@@ -30,12 +30,11 @@ class SesMailer:
         except (BotoCoreError, ClientError) as exc:
             raise DependencyUnavailable("The mail could not be sent. Nothing has changed: try again.") from exc
 
+    @cached_property
+    def _client(self) -> Any:
+        """Made at the first use: importing boto3 must not delay a cold start."""
+        import boto3
+        from botocore.config import Config
 
-@cache
-def _client() -> Any:
-    """Made at the first use: importing boto3 must not delay a cold start."""
-    import boto3
-    from botocore.config import Config
-
-    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": 1})
-    return boto3.session.Session().client("sesv2", config=config)
+        config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": 1})
+        return boto3.session.Session().client("sesv2", config=config)
