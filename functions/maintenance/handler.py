@@ -1,5 +1,5 @@
-"""maintenance: on a schedule, partitions ahead, the reaper, what is old goes, and files that were asked for are made.
-Postgres as navplane_writer."""
+"""maintenance: on a schedule, partitions ahead, what batches used, the reaper, what is old goes, and files that were asked for
+are made. Postgres as navplane_writer; provider_probe asks providers for it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from navplane.config import MaintenanceSettings
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.ingest.maintain import maintain
 from navplane.ingest.reap import Reaper
+from navplane.queue.function_call import FunctionProbe
 from navplane.queue.sqs import SqsQueueAge
 
 settings = MaintenanceSettings.from_env()
@@ -17,9 +18,11 @@ settings = MaintenanceSettings.from_env()
 database = wiring.database(settings.database, size=1, timeout_seconds=20)
 reaper = Reaper(gate=PostgresGate(database), database=database, queue_age=SqsQueueAge(queue_url=settings.queue_url))
 
+probe = FunctionProbe(settings.probe_function)
+
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:
     """Answers what was done, as counts."""
     now = datetime.now(UTC)
-    counts = maintain(database, reaper, now=now, keep_months=settings.request_log_months)
+    counts = maintain(database, reaper, now=now, keep_months=settings.request_log_months, probe=probe)
     return counts | {"export_steps": ExportWork(database=database).run(now)}

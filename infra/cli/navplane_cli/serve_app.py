@@ -238,6 +238,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
+        probe=_provider_probe(settings),
         every_minute={"audit_sign": signer.sign, "certify": signer.certify, "exports": ExportWork(database=writer).run},
     )
 

@@ -41,7 +41,7 @@ OTHER_ACTIONS = {
     "AuditSignFunction": {"secretsmanager:GetSecretValue"},
     "ProviderProbeFunction": {"secretsmanager:GetSecretValue"},
     "RewrapKeysFunction": {"secretsmanager:GetSecretValue"},
-    "MaintenanceFunction": {"sqs:GetQueueAttributes", "cloudwatch:GetMetricStatistics"},
+    "MaintenanceFunction": {"sqs:GetQueueAttributes", "cloudwatch:GetMetricStatistics", "lambda:InvokeFunction"},
 }
 # Reviewed: CloudWatch has no resource to name for its metrics, and they hold numbers only.
 AT_LARGE = {("MaintenanceFunction", "cloudwatch:GetMetricStatistics")}
@@ -80,14 +80,15 @@ def test_the_probes_right_to_the_key_ends_at_provider_keys(template: Template) -
     assert statement["Condition"] == {"StringEquals": {"kms:EncryptionContext:navplane": "provider_key"}}
 
 
-def test_only_admin_provider_keys_may_invoke_and_only_the_probe(template: Template) -> None:
+def test_only_admin_provider_keys_and_maintenance_may_invoke_and_only_the_probe(template: Template) -> None:
     able = [
         (function, statement["Resource"])
         for function in FUNCTIONS
         for statement in statements(template, role_of(template, function))
         if "lambda:InvokeFunction" in as_list(statement["Action"])
     ]
-    assert able == [("AdminProviderKeysFunction", {"Fn::GetAtt": ["ProviderProbeFunction", "Arn"]})]
+    probe = {"Fn::GetAtt": ["ProviderProbeFunction", "Arn"]}
+    assert able == [("AdminProviderKeysFunction", probe), ("MaintenanceFunction", probe)]
 
 
 def test_only_admin_provider_keys_may_encrypt_what_is_not_its_own(template: Template) -> None:

@@ -40,6 +40,7 @@ def queues(endpoint: str, module_database: TestDatabase, monkeypatch: pytest.Mon
         "QUEUE_URL": sqs.create_queue(QueueName=f"usage-{suffix}")["QueueUrl"],
         "DEAD_LETTER_QUEUE_URL": sqs.create_queue(QueueName=f"dead-{suffix}")["QueueUrl"],
     }
+    urls["PROVIDER_PROBE_FUNCTION"] = "provider-probe"
     for name, value in urls.items():
         monkeypatch.setenv(name, value)
     return urls
@@ -115,6 +116,7 @@ def test_maintenance_closes_what_a_dead_proxy_left_and_answers_counts(
         "partitions_made",
         "prices_loaded",
         "events_recorded",
+        "usage_collected",
         "reservations_closed",
         "reservations_deleted",
         "windows_forgotten",

@@ -329,3 +329,16 @@ def test_the_sdk_makes_a_batch(allowed: Application, provider: FakeProvider) -> 
         assert made.id == batch_id
         provider.script(json_answer(batch(batch_id, "cancelling")))
         assert sdk.batches.cancel(batch_id).status == "cancelling"
+
+
+def test_a_batch_is_awaited_by_the_call_that_made_it_and_its_files_by_nobody(
+    allowed: Application, provider: FakeProvider
+) -> None:
+    gate = allowed.server.gate
+    file_id, batch_id = made(allowed, provider)
+    creation_id = gate.asks[-1].request_id
+    output = f"file-{uuid4().hex}"
+    get(allowed, f"/v1/batches/{batch_id}", provider, batch(batch_id, "completed", output_file_id=output))
+    owners = {each: gate.owner_of("openai", each) for each in (file_id, batch_id, output)}
+    awaited = {each: owner.awaited_by for each, owner in owners.items() if owner is not None}
+    assert awaited == {file_id: None, batch_id: creation_id, output: None}

@@ -3,6 +3,8 @@
 import pytest
 from navplane.errors import DependencyUnavailable
 from navplane.model.ids import new_id
+from navplane.model.probe import Awaited
+from navplane.model.usage import Endpoint
 from navplane.queue.function_call import FunctionProbe
 
 from tests.support.http_script import Answer, serving
@@ -25,3 +27,15 @@ def test_a_function_that_does_not_answer_is_unavailable(case: str, monkeypatch: 
             FunctionProbe("probe").test(org_id=new_id(), provider_key_id=new_id())
     assert "secret" not in failed.value.message
     assert server.requests[0].path == "/2015-03-31/functions/probe/invocations"
+
+
+@pytest.mark.parametrize("body", [b'{"result": null}', b"[]", b'{"state": "else", "reading": null}'])
+def test_a_function_that_speaks_another_language_is_unavailable(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    awaited = Awaited(
+        org_id=new_id(), provider_key_id=new_id(), provider="openai", endpoint=Endpoint.BATCHES, object_id="batch_1"
+    )
+    with serving(lambda request: Answer(body=body)) as server:
+        for name, value in aws_environment(server.url).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(DependencyUnavailable):
+            FunctionProbe("probe").collect(awaited)

@@ -60,6 +60,7 @@ TABLES = [
     Table(name="org_usage_daily", touched="endpoint", admin="S", reader="S"),
     Table(name="reservations", touched="state", admin="", reader=""),
     Table(name="provider_objects", touched="object_id", admin="", reader=""),
+    Table(name="awaited_objects", touched="asked", admin="", reader=""),
     Table(name="request_contents", touched="request_truncated", admin="S", reader=""),
     Table(name="alert_rules", touched="enabled", admin="SIUD", reader="S"),
     Table(name="notifications", touched="read_by", admin="SU", reader="S"),
@@ -146,6 +147,9 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "org_usage_daily": slim_sums,
         "provider_objects": {
             "provider": "openai", "object_id": str(fresh), "org_id": org_id, "provider_key_id": fresh, "created_at": NOW,
+        },
+        "awaited_objects": {
+            "provider": "openai", "object_id": str(fresh), "org_id": org_id, "request_id": fresh, "ask_at": LATER,
         },
         "reservations": {
             "request_id": new_request_id(NOW), "org_id": org_id, "workspace_id": ids["workspace"], "key_id": fresh,

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from navplane.gateway.meter import MAX_BODY_BYTES, Meter, measure
+from navplane.gateway.meter import MAX_BODY_BYTES, Meter
+from navplane.model.reading import Reading, measure
 from navplane.model.usage import Usage, UsageQuality
-from navplane.upstream.usage import Reading
 from navplane.upstream.usage_anthropic import MessagesReader
 from navplane.upstream.usage_openai import ChatReader, EmbeddingsReader
 

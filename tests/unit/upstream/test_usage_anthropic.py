@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+from navplane.model.reading import Reading
 from navplane.model.usage import Usage
-from navplane.upstream.usage import Reading, UnbilledReader
+from navplane.upstream.usage import UnbilledReader
 from navplane.upstream.usage_anthropic import MessagesReader
 
 OPENED = {

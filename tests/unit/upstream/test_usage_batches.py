@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from navplane.model.reading import Reading
 from navplane.model.usage import Usage
-from navplane.upstream.usage import Reading
 from navplane.upstream.usage_batches import MAX_LINE_BYTES, BatchLinesReader, BatchReader
 
 

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from navplane.model.reading import Reading
 from navplane.model.usage import Usage
-from navplane.upstream.usage import Reading, UsageReader
+from navplane.upstream.usage import UsageReader
 from navplane.upstream.usage_media import ImagesReader, SpeechReader, TranscriptionReader
 
 IMAGES = {

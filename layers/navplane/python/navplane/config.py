@@ -389,11 +389,12 @@ def request_log_months(env: Environment) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceSettings:
-    """`request_log_months`: how many whole months request logs are kept; 0 for good."""
+    """`request_log_months`: how many whole months request logs are kept; 0 for good. `probe_function`: what asks providers."""
 
     database: DatabaseSettings
     queue_url: str
     request_log_months: int
+    probe_function: str
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -401,6 +402,7 @@ class MaintenanceSettings:
             database=DatabaseSettings.from_env(env),
             queue_url=require(env, "QUEUE_URL"),
             request_log_months=request_log_months(env),
+            probe_function=require(env, "PROVIDER_PROBE_FUNCTION"),
         )
 
 

@@ -161,11 +161,13 @@ class Expired:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
     """Whose call made an object that a provider keeps, and under which of its provider keys. `pending_event`: the usage event
-    of that call, where a later one brings its usage; opaque to the gate, at most 16 KiB."""
+        of that call, where a later one brings its usage; opaque to the gate, at most 16 KiB. `awaited_by`: that call, where the
+    object itself will tell its usage, and has to be asked if nobody else does; it is kept, and not answered."""
 
     org_id: UUID
     provider_key_id: UUID
     pending_event: str | None = None
+    awaited_by: RequestId | None = None
 
 
 def over_limit(limit: str, caller: Caller, now: datetime) -> Refusal:

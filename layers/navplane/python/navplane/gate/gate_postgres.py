@@ -55,7 +55,7 @@ SELECT request_id, org_id, workspace_id, key_id, provider, provider_key_id, mode
        tokens, nano_usd
   FROM public.gate_expire(:before, :limit, :now)
 """
-BIND_OBJECT = "SELECT public.gate_bind_object(:provider, :object_id, :org_id, :provider_key_id, :now, :event)"
+BIND_OBJECT = "SELECT public.gate_bind_object(:provider, :object_id, :org_id, :provider_key_id, :now, :event, :awaited_by)"
 OWNER_OF = "SELECT org_id, provider_key_id, pending_event FROM public.gate_object(:provider, :object_id)"
 KEEPS_CONTENT = "SELECT public.gate_keeps_content(:org_id, :workspace_id)"
 READY = "SELECT public.gate_ready()"
@@ -142,6 +142,7 @@ class PostgresGate:
 
     def bind_object(self, provider: str, object_id: str, owner: Owner, now: datetime) -> None:
         ids = {"org_id": owner.org_id, "provider_key_id": owner.provider_key_id, "event": owner.pending_event}
+        ids["awaited_by"] = owner.awaited_by
         self._call(BIND_OBJECT, provider=provider, object_id=object_id, **ids, now=now)
 
     def owner_of(self, provider: str, object_id: str) -> Owner | None:

@@ -2,7 +2,8 @@
 
 The first answer (`queued`) settles nothing: the reservation stays, for as long as LEASE. Beside the response's id the gate
 keeps the usage event of that first call, and whatever call shows the usage completes it, under the first call's request id. As
-an event like any other it changes nothing when it comes again. If nobody ever asks, the reaper closes the request as lost.
+an event like any other it changes nothing when it comes again. If nobody asks, maintenance does (ingest/collect_usage.py), and
+what nobody was told in time the reaper closes as lost.
 """
 
 from dataclasses import replace
@@ -10,12 +11,12 @@ from datetime import datetime, timedelta
 
 from navplane.gateway.batches import BatchPlan
 from navplane.gateway.call import Call
-from navplane.gateway.meter import measure
+from navplane.model import reading as told
 from navplane.model.ids import time_of
+from navplane.model.reading import Reading
 from navplane.model.usage import BATCH_CREATIONS, FILES_AND_BATCHES, Endpoint, Outcome
 from navplane.model.usage_event import MalformedEvent, UsageEvent
 from navplane.telemetry import logger
-from navplane.upstream.usage import Reading
 
 # How long a response may run and be asked for before its request counts as lost. An answer that comes later still wins.
 LEASE = timedelta(hours=24)
@@ -31,7 +32,6 @@ COUNTING = RESPONSES_SHOWN | {
 }  # fmt: skip
 # A batch may take a day, and its output is there for longer.
 BATCH_LEASE = timedelta(hours=72)
-_UNDER_WAY = frozenset({"queued", "in_progress"})
 
 
 def lease_of(call: Call) -> timedelta:
@@ -50,7 +50,7 @@ def is_open(call: Call) -> bool:
     if not call.background or not call.bound or call.stream or call.meter is None:
         return False
     reading = call.meter.close()
-    return call.plan is not None or (not reading.final and reading.finish_reason in _UNDER_WAY)
+    return call.plan is not None or (not reading.final and told.under_way(reading))
 
 
 def completed(call: Call, now: datetime) -> UsageEvent | None:
@@ -68,27 +68,12 @@ def completed(call: Call, now: datetime) -> UsageEvent | None:
         return None
     if not _is_over(call, reading) or now - time_of(event.request_id) > MEMORY:
         return None
-    return _with(event, reading)
+    return told.completed(event, reading)
 
 
 def _is_over(call: Call, reading: Reading) -> bool:
     """A batch must say all that it used, and have been shown whole; of a response that ended, the rest can be estimated."""
     assert call.route is not None
     if call.route.endpoint in RESPONSES_SHOWN:
-        return reading.finish_reason is not None and reading.finish_reason not in _UNDER_WAY
+        return told.response_ended(reading)
     return reading.final and call.status == 200 and call.outcome is Outcome.OK
-
-
-def _with(event: UsageEvent, reading: Reading) -> UsageEvent:
-    usage, quality = measure(reading, request_bytes=event.request_bytes)
-    return replace(
-        event,
-        usage=usage,
-        usage_quality=quality,
-        raw_usage={**(event.raw_usage or {}), **(reading.raw or {})} or None,
-        outcome=Outcome.FAILED if reading.failed else Outcome.OK,
-        error_code="upstream_error" if reading.failed else None,
-        response_model=reading.response_model or event.response_model,
-        service_tier=reading.service_tier,
-        finish_reason=reading.finish_reason,
-    )

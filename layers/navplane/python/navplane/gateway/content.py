@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from navplane.gate.gate import Caller, Gate
-from navplane.gateway.headers import KeyFinder, spellings
+from navplane.gateway.headers import KeyFinder
 from navplane.gateway.route import Route
 from navplane.gateway.threads import Threads, run_in
 from navplane.model.ids import RequestId
@@ -15,6 +15,7 @@ from navplane.model.kept_content import MAX_BYTES, KeptContent
 from navplane.model.provider_key import Secret
 from navplane.model.usage import Endpoint
 from navplane.telemetry import logger
+from navplane.upstream.echoes import spellings
 
 if TYPE_CHECKING:
     from navplane.gateway.call import Call

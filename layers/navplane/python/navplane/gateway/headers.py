@@ -1,14 +1,13 @@
 """Which headers pass, in both directions. Upstream a list of what is dropped, since providers add new ones every week."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from urllib.parse import quote
 
 from navplane.crypto.api_key import UUID4
 from navplane.gateway.asgi import RawHeaders, first_of, values_of
 from navplane.gateway.authenticate import CREDENTIAL_HEADERS
 from navplane.model.dialect import Dialect
+from navplane.upstream.echoes import spellings
 from navplane.upstream.provider import Provider
 
 # RFC 9110 section 7.6.1 and RFC 9112; what a Connection header names comes on top.
@@ -28,8 +27,6 @@ _PROVIDERS_OWN = {Dialect.OPENAI: b"openai-", Dialect.ANTHROPIC: b"anthropic-"}
 
 _DROPPED_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"server"}
 _DROPPED_DOWN_PREFIXES = (b"cf-", b"x-navplane-")
-# No encoder changes these characters.
-_PLAIN = re.compile(rb"[A-Za-z0-9_.~-]*")
 # What no header may have: a server would refuse to write it, and so the whole answer.
 _UNWRITABLE_NAME, _UNWRITABLE_VALUE = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]"), re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NATIVE_IDS = (b"x-request-id", b"request-id", b"apim-request-id")
@@ -102,18 +99,6 @@ def _dropped_up(name: bytes, dialect: Dialect) -> bool:
 def _nominated(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     """What Connection headers name: it speaks of one connection and ends here."""
     return {name.strip().lower() for value in values_of(headers, b"connection") for name in value.split(b",")}
-
-
-def spellings(secret: bytes) -> tuple[bytes, ...]:
-    """How an answer may repeat `secret`: as it is, in a URL, or in JSON, where some encoders escape slashes (PHP) and some
-    HTML's signs (Go). The longest come first."""
-    if _PLAIN.fullmatch(secret):
-        return (secret,)
-    text = secret.decode("latin-1")
-    in_json = json.dumps(text)[1:-1]
-    for_html = in_json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    spelled = {text, quote(text), quote(text, safe=""), in_json, in_json.replace("/", "\\/"), for_html}
-    return tuple(sorted((form.encode("latin-1") for form in spelled), key=len, reverse=True))
 
 
 # No provider's keys are as short as this.

@@ -1,20 +1,18 @@
 """Watches a copy of the answer and says what it used. Nothing here can fail the stream it watches."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from navplane.gateway.headers import spellings
-from navplane.model.usage import Usage, UsageQuality
+from navplane.model.reading import Reading
 from navplane.telemetry import logger
+from navplane.upstream.echoes import spellings, without_secret
 from navplane.upstream.sse import Splitter
-from navplane.upstream.usage import Reading, UsageReader
+from navplane.upstream.usage import UsageReader
 
 # One event of Responses repeats the whole answer, images included, and has the usage in it.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_BODY_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 64 * 1024
-BYTES_PER_TOKEN = 4
 
 
 class Meter:
@@ -91,18 +89,10 @@ class Meter:
         elif self._body and not self._overflowed:
             self._try(self._reader.body, bytes(self._body))
             self._body.clear()
-        reading = self._without_secret(self._reader.reading())
+        reading = without_secret(self._reader.reading(), self._spellings)
         # An unstreamed answer without usage is taken for text as a whole.
         whole = self.received_bytes if self._reader.is_text else 0
         return reading if self._events else replace(reading, text_bytes=whole)
-
-    def _without_secret(self, reading: Reading) -> Reading:
-        """What is kept of an answer that repeats the provider's key is its counts."""
-        texts = (reading.response_model, reading.service_tier, reading.finish_reason)
-        kept = json.dumps([reading.raw, texts]).encode() + b"".join(text.encode() for text in texts if text)
-        if not any(spelling in kept for spelling in self._spellings):
-            return reading
-        return replace(reading, raw=None, response_model=None, service_tier=None, finish_reason=None)
 
     def _try(self, read: Callable[[bytes], None], data: bytes) -> None:
         try:
@@ -112,18 +102,3 @@ class Meter:
             if not self._failed:
                 logger.warning("meter.unreadable", extra={"reader": type(self._reader).__name__, "error": type(exc).__name__})
             self._failed = True
-
-
-def measure(reading: Reading | None, *, request_bytes: int) -> tuple[Usage, UsageQuality]:
-    """Exact where the provider had its last word. Else an estimate: input as the provider began to count it, or a token for
-    every 4 bytes of request; output as far as it was counted, or a token for every 4 bytes of text, whichever is more."""
-    if reading is not None and reading.final and reading.usage is not None:
-        return reading.usage, UsageQuality.EXACT
-    begun = reading.usage if reading is not None else None
-    text_tokens = -(-reading.text_bytes // BYTES_PER_TOKEN) if reading is not None else 0
-    usage = begun or Usage(input_tokens=estimate_tokens(request_bytes))
-    return replace(usage, output_tokens=max(usage.output_tokens, text_tokens)), UsageQuality.ESTIMATED
-
-
-def estimate_tokens(size: int) -> int:
-    return -(-size // BYTES_PER_TOKEN)

@@ -4,13 +4,13 @@ Organizations may share a provider's account, and whoever knows an id could read
 was never bound is as good as not there.
 """
 
-import re
 from datetime import datetime
 
 from navplane.errors import NavPlaneError, NotFound
 from navplane.gate.gate import Gate, Owner
 from navplane.gateway.batches import BatchPlan
 from navplane.gateway.call import Call
+from navplane.model.ids import OBJECT_ID
 from navplane.model.usage import Endpoint
 from navplane.telemetry import logger
 
@@ -18,7 +18,6 @@ from navplane.telemetry import logger
 BATCHES_SHOWN = frozenset({Endpoint.BATCH, Endpoint.BATCH_CANCEL})
 _MAKING = frozenset({Endpoint.FILE_UPLOAD, Endpoint.BATCHES, Endpoint.MESSAGE_BATCHES}) | BATCHES_SHOWN
 NOT_THERE = "There is no such object. Those that were made through NavPlane, by this organization, can be used."
-OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
 
 
 def makes_objects(call: Call) -> bool:
@@ -80,7 +79,9 @@ def bind(gate: Gate, call: Call, object_id: str, now: datetime, *, pending_event
     if not OBJECT_ID.fullmatch(object_id):
         return
     key_id = call.candidate.context.provider_key_id
-    owner = Owner(org_id=call.caller.org_id, provider_key_id=key_id, pending_event=pending_event)
+    # Of a batch, its output has the event as well: the batch is what is asked about.
+    awaited_by = call.request_id if call.background else None
+    owner = Owner(org_id=call.caller.org_id, provider_key_id=key_id, pending_event=pending_event, awaited_by=awaited_by)
     try:
         gate.bind_object(call.provider.name, object_id, owner, now)
         call.bound = True

@@ -11,11 +11,10 @@ from navplane.gateway.asgi import first_of
 from navplane.gateway.background import SHOWING
 from navplane.gateway.call import Call
 from navplane.gateway.headers import KeyFinder
-from navplane.gateway.meter import measure
+from navplane.model.reading import Reading, measure
 from navplane.model.usage import UNBILLED, Outcome, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.telemetry import logger
-from navplane.upstream.usage import Reading
 
 # Not sent by us to anyone: the row of a caller who left before there was a status (nginx's number for it).
 CLIENT_CLOSED = 499

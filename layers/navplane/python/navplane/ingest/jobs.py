@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from navplane.ingest.consume import Consumer
 from navplane.ingest.maintain import maintain
 from navplane.ingest.reap import Reaper
+from navplane.model.probe import Probe
 from navplane.queue.message import MessageSource
 from navplane.store.database import Database
 from navplane.telemetry import logger
@@ -32,6 +33,7 @@ class Jobs:
     database: Database
     stop: threading.Event
     keep_months: int = 0
+    probe: Probe | None = None
     every_minute: Mapping[str, Callable[[datetime], object]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -83,4 +85,5 @@ class Jobs:
         return step
 
     def _maintain(self) -> None:
-        maintain(self.database, self.reaper, now=datetime.now(UTC), keep_months=self.keep_months)
+        now = datetime.now(UTC)
+        maintain(self.database, self.reaper, now=now, keep_months=self.keep_months, probe=self.probe)

@@ -1,13 +1,16 @@
 """What runs on a schedule. Every step is idempotent, so two runs at once and a run cut short do no harm."""
 
+import time
 from datetime import datetime, timedelta
 
 from navplane.gate.gate import Gate
 from navplane.ingest import alerts, price_list
+from navplane.ingest.collect_usage import UsageCollector
 from navplane.ingest.consume import Consumer
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
+from navplane.model.probe import Probe
 from navplane.queue.postgres import PostgresMessages
 from navplane.queue.request_log import QueueAge
 from navplane.store import admin_calls, completeness, request_contents
@@ -28,15 +31,21 @@ BATCHES = 20
 WINDOWS_KEPT = timedelta(days=1)
 
 
-def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: int = 0) -> dict[str, int]:
+def maintain(
+    database: Database, reaper: Reaper, *, now: datetime, keep_months: int = 0, probe: Probe | None = None
+) -> dict[str, int]:
     """Partitions first: without one no row can be written at all. Request logs are kept for `keep_months` whole months, 0 for
-    good. Answers what was done, as counts."""
+    good; without `probe` no provider is asked anything. Answers what was done, as counts."""
     with database.transaction() as db:
         partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
     with database.transaction() as db:
         prices = price_list.load(db, now=now)
     recorded = record_waiting(database, reaper.gate, now=now)
     note_queue(database, reaper.queue_age, now=now)
+    began = time.monotonic()
+    # Ahead of the reaper: what can be told is not lost.
+    collected = collect(database, reaper.gate, probe, now=now) if probe is not None else 0
+    asking = time.monotonic() - began
     closed = reaper.reap(now)
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
@@ -48,11 +57,12 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
         answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
-    steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=JOB_SECONDS)
+    steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=max(1.0, JOB_SECONDS - asking))
     counts = {
         "partitions_made": partitions,
         "prices_loaded": prices,
         "events_recorded": recorded,
+        "usage_collected": collected,
         "reservations_closed": closed,
         "reservations_deleted": deleted,
         "windows_forgotten": windows,
@@ -81,6 +91,12 @@ def record_waiting(database: Database, gate: Gate, *, now: datetime) -> int:
         table.acknowledge([message for message in messages if message.id not in returned])
         taken += len(messages)
     return taken
+
+
+def collect(database: Database, gate: Gate, probe: Probe, *, now: datetime) -> int:
+    """How many batches and responses in the background were settled by what their providers say."""
+    consumer = Consumer(database=database, gate=gate, dead_letters=PostgresMessages(database), now=lambda: now)
+    return UsageCollector(database=database, consumer=consumer, probe=probe).run(now)
 
 
 def note_queue(database: Database, queue_age: QueueAge, *, now: datetime) -> None:

@@ -1,10 +1,13 @@
 """Identifiers. All are UUIDs made by the server; a request id is a UUIDv7, so it carries its own time."""
 
 import os
+import re
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 RequestId = UUID
+# Of what a provider keeps; nothing in it means anything to a URL.
+OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
 
 
 def new_id() -> UUID:

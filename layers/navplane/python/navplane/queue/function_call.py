@@ -6,11 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
-from navplane.model.probe import Probed, ProbeResult
+from navplane.model.probe import Awaited, Collected, Probed, ProbeResult
 from navplane.queue.sqs import client
 
 # A little longer than the function may take, and shorter than API Gateway waits.
 READ_SECONDS = 25.0
+# Maintenance has a minute for everything: what is not answered by then is asked again.
+COLLECT_READ_SECONDS = 15.0
 
 
 class FunctionProbe:
@@ -30,17 +32,32 @@ class FunctionProbe:
             duration_ms=answer["duration_ms"],
         )
 
-    def _ask(self, question: dict[str, str]) -> dict[str, Any]:
+    def collect(self, awaited: Awaited) -> Collected:
+        """Raise DependencyUnavailable when the function fails, can't be asked, or speaks another release's language."""
+        question = {
+            "operation": "collect",
+            "org_id": str(awaited.org_id),
+            "provider_key_id": str(awaited.provider_key_id),
+            "provider": awaited.provider,
+            "endpoint": awaited.endpoint.value,
+            "object_id": awaited.object_id,
+        }
+        try:
+            return Collected.from_wire(self._ask(question, seconds=COLLECT_READ_SECONDS))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise DependencyUnavailable("The function that asks providers answered what is not understood here.") from exc
+
+    def _ask(self, question: dict[str, str], *, seconds: float = READ_SECONDS) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            answer = client("lambda", read_timeout=READ_SECONDS).invoke(
+            answer = client("lambda", read_timeout=seconds).invoke(
                 FunctionName=self._name, Payload=json.dumps(question).encode()
             )
             said = json.loads(answer["Payload"].read())
         except (BotoCoreError, ClientError, OSError, ValueError) as exc:
-            raise DependencyUnavailable("The function that tests provider keys could not be asked. Try again.") from exc
+            raise DependencyUnavailable("The function that opens provider keys could not be asked. Try again.") from exc
         if "FunctionError" in answer:
-            raise DependencyUnavailable("The function that tests provider keys failed; its log says why. Try again.")
+            raise DependencyUnavailable("The function that opens provider keys failed; its log says why. Try again.")
         found: dict[str, Any] = said
         return found

@@ -6,10 +6,10 @@ asked for its `reading`. It may raise on nonsense: the meter that feeds it lives
 
 import json
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from navplane.model.reading import Reading
 from navplane.model.usage import Usage
 from navplane.upstream.sse import data_of
 
@@ -20,24 +20,6 @@ MAX_RAW_USAGE_BYTES = 8 * 1024
 MAX_COUNT = 1 << 48
 MAX_USD = 1_000_000
 NANO = Decimal("1e-9")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """`usage` is None where the provider gave none. `final`: these are the provider's last word, not an interim count.
-    `ended`: the stream's own end mark was seen. `failed`: the provider reported an error inside the answer. `text_bytes`:
-    the size of the generated text seen so far, for an estimate. `cost_usd`: what the answer itself says that it cost."""
-
-    usage: Usage | None
-    final: bool
-    raw: Object | None
-    response_model: str | None
-    service_tier: str | None
-    finish_reason: str | None
-    text_bytes: int
-    ended: bool
-    failed: bool
-    cost_usd: Decimal | None = None
 
 
 class UsageReader:

@@ -11,7 +11,8 @@ from navplane.upstream.usage_openai import chat_usage, responses_usage
 # A line that is longer is not an answer that anybody can read; what it used is then unknown.
 MAX_LINE_BYTES = 16 * 1024 * 1024
 BATCH_TIER = "batch"
-_OVER = frozenset({"completed", "failed", "expired", "cancelled", "ended"})
+# How far a batch is that has ended.
+OVER = frozenset({"completed", "failed", "expired", "cancelled", "ended"})
 
 
 class BatchReader(UsageReader):
@@ -30,7 +31,7 @@ class BatchReader(UsageReader):
         self.files = tuple((file_id, counts) for file_id, counts in files if file_id)
         self.response_model = label(body.get("model"))
         self.finish_reason = label(body.get("status")) or label(body.get("processing_status"))
-        if self.finish_reason not in _OVER:
+        if self.finish_reason not in OVER:
             return
         self.service_tier = BATCH_TIER
         counts = part(body, "request_counts")
