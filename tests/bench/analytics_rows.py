@@ -57,7 +57,8 @@ sum(cache_write_5m_tokens + cache_write_1h_tokens), sum(output_tokens), sum(reas
 
 # They are made when the rows are there: that is quicker.
 _INDEXES = """
-SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+SELECT c.relname, replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ')
+  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
  WHERE i.indrelid = 'public.request_logs'::regclass AND NOT i.indisunique
 """
 
