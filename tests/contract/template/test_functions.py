@@ -15,6 +15,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 SAID_ANYWAY = {"DATABASE_TLS"}
 # What settings may read and the stack leaves out, on purpose: other ways to give a secret, defaults, the local platform.
 LEFT_OUT = {
+    "AUTH0_DOMAIN",
     "DATABASE_PASSWORD",
     "ENCRYPTION_KEY",
     "ENCRYPTION_KEY_NEW",
