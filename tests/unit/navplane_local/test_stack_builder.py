@@ -12,6 +12,7 @@ from navplane_local.template import TemplateError
 
 AWS = "http://127.0.0.1:4566"
 VALUES = LocalValues(
+    base_url="http://127.0.0.1:8787",
     database={"DATABASE_HOST": "/socket", "DATABASE_PORT": "5432", "DATABASE_NAME": "navplane"},
     aws={"AWS_ENDPOINT_URL": AWS},
     issuer_url="http://127.0.0.1:1",
@@ -23,6 +24,7 @@ VALUES = LocalValues(
     overrides={"openai": "http://127.0.0.1:3"},
     passwords={role: f"{role.removeprefix('navplane_')}-password" for role in LOGIN_ROLES},
     kek="the-kek",
+    console_session_key="the-console-session-key-of-this-test",
 )
 
 
