@@ -61,6 +61,10 @@ def test_event_sources_are_those_of_the_template(stack: Stack) -> None:
 def test_a_function_knows_its_own_role_and_no_secret_it_has_no_use_for(stack: Stack) -> None:
     for function in stack.functions.values():
         seen = variables(function)
+        assert ("the-console-session-key-of-this-test" in seen.values()) is (function.logical_id == "ConsoleFunction")
+        if function.logical_id == "ConsoleFunction":
+            assert not [name for name in seen if name.startswith("DATABASE_")]
+            continue
         role = seen["DATABASE_USER"].removeprefix("navplane_")
         assert seen["DATABASE_PASSWORD"] == f"{role}-password"
         assert [value for value in seen.values() if value.endswith("-password")] == [f"{role}-password"]
