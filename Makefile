@@ -85,6 +85,7 @@ test: .venv/.ready .venv-tools/.ready .venv-sdk-previous/.ready  ## Run every te
 
 .PHONY: faults
 faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints one JSON line
+	FUZZED_INPUTS=1000000 \
 	STORM_REQUESTS=500 STORM_LIMIT=200 STORM_PROCESSES=8 \
 	FUZZED_STREAMS=1000 PROMPTS=200 SIDE_DOOR_STEP=1 DISCONNECTS=300 STEADY_REQUESTS=20000 \
 	REVOCATION_TRIALS=100 REVOCATION_ENVIRONMENTS=8 \
@@ -102,8 +103,9 @@ format: .venv/.ready  ## Format the code and mend what ruff can
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: .venv/.ready  ## Measure against a direct call and against LiteLLM, as ratios
+bench: .venv/.ready  ## Measure against a direct call and LiteLLM, and usage over ten million rows (QUICK=1: one)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.analytics
 
 # -- building ------------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,18 @@
 
 from mangum import Mangum
 from navplane import wiring
-from navplane.admin import audit, budgets, exports, platform_usage, receipts, request_detail, requests, usage
+from navplane.admin import (
+    audit,
+    budgets,
+    export_parts,
+    exports,
+    platform_requests,
+    platform_usage,
+    receipts,
+    request_detail,
+    requests,
+    usage,
+)
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
 
@@ -14,8 +25,10 @@ app = create(
         request_detail.router,
         usage.router,
         exports.router,
+        export_parts.router,
         budgets.router,
         platform_usage.router,
+        platform_requests.router,
         audit.router,
         receipts.router,
     ),

@@ -4,6 +4,7 @@ from mangum import Mangum
 from navplane import wiring
 from navplane.admin import (
     alerts,
+    export_jobs,
     ledger_jobs,
     limits,
     model_prices,
@@ -31,6 +32,7 @@ app = create(
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
+        export_jobs.router,
         model_prices.router,
         providers.router,
     ),

@@ -1,9 +1,11 @@
-"""maintenance: on a schedule, partitions ahead, the reaper, and what is old goes. Postgres as navplane_writer."""
+"""maintenance: on a schedule, partitions ahead, the reaper, what is old goes, and files that were asked for are made.
+Postgres as navplane_writer."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from navplane import wiring
+from navplane.admin.export_work import ExportWork
 from navplane.config import MaintenanceSettings
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.ingest.maintain import maintain
@@ -18,4 +20,6 @@ reaper = Reaper(gate=PostgresGate(database), database=database, queue_age=SqsQue
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:
     """Answers what was done, as counts."""
-    return maintain(database, reaper, now=datetime.now(UTC), keep_months=settings.request_log_months)
+    now = datetime.now(UTC)
+    counts = maintain(database, reaper, now=now, keep_months=settings.request_log_months)
+    return counts | {"export_steps": ExportWork(database=database).run(now)}

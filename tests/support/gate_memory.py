@@ -60,6 +60,7 @@ class OrganizationItem:
     region: Region
     enabled: bool
     stream_usage: StreamUsage
+    cached_admission: bool = False
     # By the id of the key, the workspace or the organization.
     policies: dict[UUID, Policy] = field(default_factory=dict)
     routes: dict[UUID, Route] = field(default_factory=dict)
@@ -173,6 +174,10 @@ class MemoryGate:
     def set_stream_usage(self, org_id: UUID, stream_usage: StreamUsage) -> None:
         with self._lock:
             self._organizations[org_id].stream_usage = stream_usage
+
+    def set_cached_admission(self, org_id: UUID, chosen: bool) -> None:
+        with self._lock:
+            self._organizations[org_id].cached_admission = chosen
 
     def revoke(self, key_id: UUID) -> None:
         with self._lock:
@@ -329,7 +334,10 @@ class MemoryGate:
             assert isinstance(objection, tuple)
             return Refusal(reason=objection[0], caller=caller, detail=objection[1])
         return Decision(
-            admission=_admission(ask, caller, organization, destination, [target for target, _ in fit]),
+            admission=replace(
+                _admission(ask, caller, organization, destination, [target for target, _ in fit]),
+                may_outlast_gate=organization.cached_admission and not self._has_limits(caller.org_id),
+            ),
             charge=_worst(fit, destination),
             limits=limits,
         )
@@ -356,6 +364,9 @@ class MemoryGate:
             for of, limit in self._limits
             if limit.scope is LimitScope.PLATFORM or (of == key.caller.org_id and limit.scope_id in scopes)
         ]
+
+    def _has_limits(self, org_id: UUID) -> bool:
+        return any(of in (None, org_id) for of, _ in self._limits)
 
     def _weight(self, target: Target, ask: Ask, limits: Sequence[Limit]) -> tuple[Charge, RefusalReason | None]:
         """What to reserve, and why it can't be told."""

@@ -106,6 +106,9 @@ class PostgresSeed:
             mode=data_mode.value, id=caller.workspace_id,
         )  # fmt: skip
 
+    def set_cached_admission(self, org_id: UUID, chosen: bool) -> None:
+        self._run(org_id, "UPDATE public.organizations SET cached_admission = :chosen WHERE id = :org_id", chosen=chosen)
+
     def revoke(self, key_id: UUID) -> None:
         self._run(
             self._organization_of_key[key_id], "UPDATE public.api_keys SET revoked_at = now() WHERE id = :key_id", key_id=key_id

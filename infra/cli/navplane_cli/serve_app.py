@@ -11,14 +11,18 @@ from typing import Any
 import httpx2
 from navplane import wiring
 from navplane.admin import (
+    acceptance,
     alerts,
     api_keys,
     audit,
     budgets,
     contents,
     data_mode,
+    export_jobs,
+    export_parts,
     exports,
     health,
+    invitations,
     ledger_jobs,
     limits,
     members,
@@ -27,6 +31,7 @@ from navplane.admin import (
     openapi,
     organizations,
     platform_limits,
+    platform_requests,
     platform_usage,
     policies,
     price_overrides,
@@ -46,6 +51,7 @@ from navplane.admin import (
     workspaces,
 )
 from navplane.admin.app import create
+from navplane.admin.export_work import ExportWork
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
 from navplane.config import AdminSettings, ProbeSettings
@@ -77,8 +83,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
 CONSOLE = re.compile(r"/console(/.*)?", re.DOTALL)
 ANALYTICS = re.compile(
-    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|audit(/export)?|budgets)"
-    r"|/admin/(audit|usage)/[a-z]+|/v1/receipts/[^/]+",
+    r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|export-jobs/[^/]+/parts/[^/]+|audit(/export)?|budgets)"
+    r"|/admin/(audit|usage|usage/exports)/[a-z]+|/v1/receipts/[^/]+",
     re.DOTALL,
 )
 
@@ -164,6 +170,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         shredding.router,
         workspaces.router,
         members.router,
+        invitations.router,
+        acceptance.router,
         service_keys.router,
         users.router,
         api_keys.router,
@@ -178,6 +186,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         platform_limits.router,
         price_overrides.router,
         ledger_jobs.router,
+        export_jobs.router,
         model_prices.router,
         providers.router,
         provider_keys.router,
@@ -186,7 +195,13 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         health.router,
         openapi.router,
     )
-    whole = replace(plane, key_desk=desk, probe=_provider_probe(settings), readiness=Readiness(probes))
+    whole = replace(
+        plane,
+        key_desk=desk,
+        mailer=wiring.mailer(settings.mail),
+        probe=_provider_probe(settings),
+        readiness=Readiness(probes),
+    )
     return create(title=openapi.TITLE, routers=routers, plane=whole)
 
 
@@ -202,8 +217,10 @@ def _analytics(settings: ServeSettings) -> App:
         request_detail.router,
         usage.router,
         exports.router,
+        export_parts.router,
         budgets.router,
         platform_usage.router,
+        platform_requests.router,
         audit.router,
         receipts.router,
     )
@@ -235,7 +252,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": signer.sign, "certify": signer.certify},
+        every_minute={"audit_sign": signer.sign, "certify": signer.certify, "exports": ExportWork(database=writer).run},
     )
 
 

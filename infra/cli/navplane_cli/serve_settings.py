@@ -15,6 +15,7 @@ from navplane.config import (
     DatabaseSettings,
     Environment,
     KekSettings,
+    MailSettings,
     Mode,
     OidcSettings,
     UpstreamSettings,
@@ -78,6 +79,7 @@ class ServeSettings:
     key_prefixes: tuple[str, ...]
     conduct: ConductSettings
     console: ConsoleSettings | None
+    mail: MailSettings
     max_body_bytes: int
     request_log_months: int
 
@@ -95,6 +97,7 @@ class ServeSettings:
             key_prefixes=key_prefixes(env),
             conduct=ConductSettings.from_env(env),
             console=_console(env, roles),
+            mail=MailSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
             request_log_months=request_log_months(env),
         )

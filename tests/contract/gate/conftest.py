@@ -54,6 +54,9 @@ class MemorySeed:
     def set_data_mode(self, caller: Caller, data_mode: DataMode) -> None:
         self._gate.set_data_mode(caller.workspace_id, data_mode)
 
+    def set_cached_admission(self, org_id: UUID, chosen: bool) -> None:
+        self._gate.set_cached_admission(org_id, chosen)
+
     def revoke(self, key_id: UUID) -> None:
         self._gate.revoke(key_id)
 

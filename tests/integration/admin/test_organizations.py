@@ -45,8 +45,10 @@ def test_a_change_leaves_what_is_absent(api: TestClient, organization: dict[str,
     path = f"/admin/orgs/{organization['id']}"
     assert api.put(path, json={"stream_usage": "observe"}).json()["name"] == "Acme"
     changed = api.put(path, json={"name": "Bcme"}).json()
-    assert (changed["name"], changed["stream_usage"]) == ("Bcme", "observe")
+    assert (changed["name"], changed["stream_usage"], changed["cached_admission"]) == ("Bcme", "observe", False)
     assert api.get(path).json() == changed
+    assert api.put(path, json={"cached_admission": True}).json()["cached_admission"] is True
+    assert api.put(path, json={"name": "Ccme"}).json()["cached_admission"] is True
 
 
 def test_the_kill_switch_refuses_the_very_next_call_and_lets_it_through_again(

@@ -21,6 +21,7 @@ from tests.integration.admin.conftest import (
     database,
     issuer,
     kek,
+    mailbox,
     organization,
     plane,
     provider,
@@ -28,7 +29,7 @@ from tests.integration.admin.conftest import (
 )
 from tests.support.browser_session import Browser
 
-__all__ = ["access", "api", "app", "database", "issuer", "kek", "organization", "plane", "provider", "served_issuer"]
+__all__ = ["access", "api", "app", "database", "issuer", "kek", "mailbox", "organization", "plane", "provider", "served_issuer"]
 
 ORIGIN = "http://127.0.0.1:8787"
 SITE = Site(origin=ORIGIN)

@@ -116,7 +116,7 @@ def test_refusal_of_the_issuer_is_said_without_its_words(browser: Browser) -> No
 
 ANOTHER = "local|somebody-else"
 # What is wrong: (claims of the ID token, claims of the access token), over the right ones.
-HOSTILE = {
+HOSTILE: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "another attempt's nonce": ({"nonce": "another"}, {}),
     "no nonce": ({"nonce": ""}, {}),
     "another client's ID token": ({"aud": "another-client"}, {}),

@@ -124,6 +124,7 @@ def test_maintenance_closes_what_a_dead_proxy_left_and_answers_counts(
         "months_dropped",
         "answers_forgotten",
         "job_steps",
+        "export_steps",
     }
     assert answer["reservations_closed"] == 1
     assert row_count(superuser, caller) == 1

@@ -51,6 +51,8 @@ TABLES = [
     Table(name="outbox", touched="aggregate", admin="I", reader=""),
     Table(name="price_overrides", touched="effective_to", admin="SIUD", reader="S"),
     Table(name="ledger_jobs", touched="state", admin="SI", reader="S"),
+    Table(name="export_jobs", touched="state", admin="SID", reader="S"),
+    Table(name="export_parts", touched="rows", admin="", reader="S"),
     Table(name="ledger_entries", touched="kind", admin="S", reader="S"),
     Table(name="usage_hourly", touched="endpoint", admin="S", reader="S"),
     Table(name="usage_daily", touched="endpoint", admin="S", reader="S"),
@@ -126,6 +128,14 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "org_id": org_id, "id": fresh, "kind": "reprice", "starts_at": NOW, "ends_at": LATER, "requested_by": "a",
             "created_at": NOW, "state": "done",
         },
+        "export_jobs": {
+            "org_id": org_id, "id": fresh, "subject": "requests", "format": "csv", "starts_at": NOW, "ends_at": LATER,
+            "wanted": "{}", "by": [], "requested_by": "a", "created_at": NOW, "expires_at": LATER,
+        },
+        "export_parts": {
+            "org_id": org_id, "job_id": ids["export_job"], "number": fresh.int % 2**31, "rows": 1, "content": b"x",
+            "described": b"",
+        },
         "ledger_entries": {
             "request_id": new_request_id(NOW), "revision": 1, "org_id": org_id, "workspace_id": ids["workspace"],
             "key_id": fresh, "kind": "charge", "amount_usd": 1, "price_source": "list", "price_version": "1",
@@ -191,7 +201,7 @@ def world(module_database: TestDatabase) -> World:
     with module_database.superuser() as superuser:
         superuser.run("SELECT public.ensure_request_log_partitions(:now, 1)", now=NOW)
         for org_id in (own, other):
-            ids[org_id] = {"workspace": new_id(), "user": new_id(), "audit_key": new_id()}
+            ids[org_id] = {"workspace": new_id(), "user": new_id(), "audit_key": new_id(), "export_job": new_id()}
             ids[org_id]["member"] = ids[org_id]["user"]
             superuser.run(
                 "INSERT INTO public.audit_keys (id, public_key, region, sealed, kek_id, created_at)"
@@ -206,6 +216,8 @@ def world(module_database: TestDatabase) -> World:
                 sql, row = new_row(table.name, org_id, ids[org_id])
                 if table.name == "workspaces":
                     row["id_"] = ids[org_id]["workspace"]
+                if table.name == "export_jobs":
+                    row["id_"] = ids[org_id]["export_job"]
                 superuser.run(sql, **row)
             # For the INSERT of a member that is not one yet.
             ids[org_id]["user"] = new_id()

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.admin import focus
-from navplane.admin.export_files import FORMULA, as_csv, as_json
-from navplane.admin.parquet import GROUP, parquet
-from navplane.admin.table import Kind, Table, columns
+from navplane.admin.file_formats import FORMATS, FORMULA, PIECE, as_file, in_pieces
+from navplane.admin.table import Kind, Place, Table, columns
+from navplane.model.export_job import ExportFormat
 
 COLUMNS = columns(text=Kind.TEXT, count=Kind.INTEGER, cost=Kind.DECIMAL, at=Kind.TIME, yes=Kind.BOOLEAN)
 NAMES = [column.name for column in COLUMNS]
@@ -32,8 +32,12 @@ rows = st.lists(
 )
 
 
+def file(table: Table, file_format: ExportFormat) -> bytes:
+    return b"".join(as_file(table, file_format))
+
+
 def read(table: Table) -> pa.Table:
-    return pq.read_table(io.BytesIO(b"".join(parquet(table))))
+    return pq.read_table(io.BytesIO(file(table, ExportFormat.PARQUET)))
 
 
 @given(rows=rows)
@@ -44,14 +48,27 @@ def test_a_parquet_file_says_what_the_table_says(rows: list[tuple[Any, ...]]) ->
 
 
 def test_a_parquet_file_of_several_groups_is_whole() -> None:
-    rows = [(None if n % 7 == 0 else str(n), n, Decimal(n).scaleb(-9), START, n % 3 == 0) for n in range(2 * GROUP + 1)]
+    rows = [(None if n % 7 == 0 else str(n), n, Decimal(n).scaleb(-9), START, n % 3 == 0) for n in range(2 * PIECE + 1)]
     found = read(Table(columns=COLUMNS, rows=rows))
     assert [tuple(row.values()) for row in found.to_pylist()] == rows
 
 
+@pytest.mark.parametrize("file_format", ExportFormat)
+def test_a_file_that_one_begins_and_others_go_on_with_is_the_one_that_is_made_at_once(file_format: ExportFormat) -> None:
+    rows = [(str(n), n, Decimal(n), START, None) for n in range(2 * PIECE + 7)]
+    shape, described = FORMATS[file_format], list[bytes]()
+    made = shape.begin(COLUMNS)
+    for some in in_pieces(Table(columns=COLUMNS, rows=rows)):
+        piece = shape.rows(COLUMNS, some, Place(bytes=len(made), rows=sum(1 for _ in described) * PIECE))
+        made += piece.content
+        described.append(piece.described)
+    made += shape.end(COLUMNS, described, Place(bytes=len(made), rows=len(rows)))
+    assert made == file(Table(columns=COLUMNS, rows=rows), file_format)
+
+
 @given(rows=rows)
 def test_json_says_what_the_table_says_with_money_as_text(rows: list[tuple[Any, ...]]) -> None:
-    found = json.loads(b"".join(as_json(Table(columns=COLUMNS, rows=rows))))
+    found = json.loads(file(Table(columns=COLUMNS, rows=rows), ExportFormat.JSON))
     assert [(row["text"], row["count"], row["yes"]) for row in found] == [(row[0], row[1], row[4]) for row in rows]
     assert [None if row["cost"] is None else Decimal(row["cost"]) for row in found] == [row[2] for row in rows]
 
@@ -60,14 +77,14 @@ def test_json_says_what_the_table_says_with_money_as_text(rows: list[tuple[Any, 
 def test_a_text_that_a_spreadsheet_would_run_is_text(beginning: str) -> None:
     evil = f'{beginning}HYPERLINK("http://evil.example","x")'
     table = Table(columns=COLUMNS, rows=[(evil, -5, Decimal("-0.5"), START, True)])
-    written = b"".join(as_csv(table)).decode()
+    written = file(table, ExportFormat.CSV).decode()
     _, row = csv.reader(io.StringIO(written, newline=""))
     assert row == ["'" + evil, "-5", "-0.5", START.isoformat(), "True"]
 
 
 @given(rows=rows)
 def test_no_cell_of_a_csv_file_begins_like_a_formula_but_numbers(rows: list[tuple[Any, ...]]) -> None:
-    written = b"".join(as_csv(Table(columns=COLUMNS, rows=rows))).decode()
+    written = file(Table(columns=COLUMNS, rows=rows), ExportFormat.CSV).decode()
     _, *found = csv.reader(io.StringIO(written, newline=""))
     assert len(found) == len(rows)
     for row, given_row in zip(found, rows, strict=True):

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -196,6 +197,22 @@ class OidcSettings:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSettings:
+    """Who mail is from, sent by SES; or, in local mode, the directory where it stays instead."""
+
+    sender: str | None
+    outbox: Path | None
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        sender, outbox = env.get("MAIL_SENDER") or None, env.get("MAIL_OUTBOX") or None
+        mode = choose(env, "NAVPLANE_MODE", Mode, Mode.AWS)
+        if outbox and mode is not Mode.LOCAL:
+            raise ConfigurationError("MAIL_OUTBOX is set, but NAVPLANE_MODE is not local: unset it. Mail holds secrets.")
+        return cls(sender=sender, outbox=Path(outbox) if outbox else None)
+
+
 def region_of(env: Environment) -> Region:
     return choose(env, "NAVPLANE_REGION", Region, Region.US)
 
@@ -279,6 +296,18 @@ class AdminSettings:
             key_prefixes=key_prefixes(env),
             conduct=ConductSettings.from_env(env),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenancySettings:
+    """admin_tenancy: the admin settings, and how invitations are mailed."""
+
+    admin: AdminSettings
+    mail: MailSettings
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(admin=AdminSettings.from_env(env), mail=MailSettings.from_env(env))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,11 +66,11 @@ def list_budgets(
     items, last = paging.cut(found, limit=limit)
     position = Position(created_at=last.budget.created_at, id=last.budget.limit_id) if last else None
     return BudgetPage(
-        items=[_view(item, call.now) for item in items], next_cursor=paging.encode(position) if position else None
+        items=[budget_view(item, call.now) for item in items], next_cursor=paging.encode(position) if position else None
     )
 
 
-def _view(kept: KeptBudget, now: datetime) -> BudgetView:
+def budget_view(kept: KeptBudget, now: datetime) -> BudgetView:
     budget = kept.budget
     percent, forecast = budget.percent, budget.forecast(now)
     return BudgetView(

@@ -58,28 +58,31 @@ COLUMNS = columns(
     x_CachedInputTokens=INTEGER,
     x_OutputTokens=INTEGER,
 )
+_DAY = [column.name for column in COLUMNS].index("ChargePeriodStart")
 
 
-def table(days: Sequence[Mapping[str, Any]], *, org_id: UUID, organization: str) -> Table:
-    """`days` are rows of store.exports.DAILY_COLUMNS, by name."""
-    known = {"BillingAccountId": str(org_id), "BillingAccountName": organization}
-    found = [_charge(day) | known for day in days]
-    return Table(columns=COLUMNS, rows=[[row.get(column.name) for column in COLUMNS] for row in found])
+def table(days: Sequence[Mapping[str, Any]], *, called: Mapping[UUID, str]) -> Table:
+    """`days` are rows of store.exports.DAILY_COLUMNS, by name; `called` are the names that organizations, workspaces and keys
+    have now."""
+    found = [_charge(day, called) for day in days]
+    return Table(columns=COLUMNS, rows=[[row.get(column.name) for column in COLUMNS] for row in found], apart=_DAY)
 
 
-def _charge(day: Mapping[str, Any]) -> dict[str, Any]:
+def _charge(day: Mapping[str, Any], called: Mapping[UUID, str]) -> dict[str, Any]:
     """List, contracted and effective cost are the billed one: what was charged is known, not what it would have been."""
     start: datetime = day["day"]
     month = start.replace(day=1)
     read, cached, written = (min(int(day[f"{name}_tokens"]), LARGEST) for name in ("input", "cached_input", "output"))
     tokens = min(read + written, LARGEST)
     provider, model = day["provider"] or "none", day["model"] or "none"
-    tags = {name: day[name] for name in ("user_id",) if day[name] is not None}
+    tags = {name: str(day[name]) for name in ("user_id",) if day[name] is not None}
     return {
         **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), day["cost_usd"]),
         **dict.fromkeys(("InvoiceIssuerName", "ProviderName", "PublisherName"), provider),
         **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), tokens),
         **dict.fromkeys(("ConsumedUnit", "PricingUnit"), "Tokens"),
+        "BillingAccountId": str(day["org_id"]),
+        "BillingAccountName": called.get(day["org_id"]),
         "BillingAccountType": "Organization",
         "BillingCurrency": "USD",
         "BillingPeriodStart": month,
@@ -89,15 +92,15 @@ def _charge(day: Mapping[str, Any]) -> dict[str, Any]:
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodStart": start,
         "ChargePeriodEnd": start + DAY,
-        "ResourceId": day["key_id"],
-        "ResourceName": day["key"],
+        "ResourceId": str(day["key_id"]),
+        "ResourceName": called.get(day["key_id"]),
         "ResourceType": "API key",
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": provider,
         "ServiceSubcategory": "Generative AI",
         "SkuId": f"{provider}/{model}",
-        "SubAccountId": day["workspace_id"],
-        "SubAccountName": day["workspace"],
+        "SubAccountId": str(day["workspace_id"]),
+        "SubAccountName": called.get(day["workspace_id"]),
         "SubAccountType": "Workspace",
         "Tags": json.dumps(tags),
         "x_Endpoint": day["endpoint"],

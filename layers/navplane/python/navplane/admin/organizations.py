@@ -40,6 +40,12 @@ class OrganizationChange(Body):
 
     name: Name | None = Field(default=None, examples=["Acme, renamed"])
     stream_usage: StreamUsageName | None = None
+    cached_admission: bool | None = Field(
+        default=None,
+        description="true: while the gate can't answer, calls like those that it let through less than a minute ago go on, and "
+        "so do open streams. A kill or a revoke then takes up to 60 seconds instead of none. Only ever without any limit, the "
+        "platform's included.",
+    )
 
 
 class Switch(Body):
@@ -52,6 +58,7 @@ class OrganizationView(View):
     enabled: bool
     home_region: Region
     stream_usage: StreamUsage
+    cached_admission: bool
     created_at: datetime
     updated_at: datetime
 
@@ -82,6 +89,7 @@ def create_organization(
         enabled=True,
         home_region=Region(body.home_region or plane.region),
         stream_usage=StreamUsage(body.stream_usage),
+        cached_admission=False,
         created_at=call.now,
         updated_at=call.now,
     )
@@ -142,6 +150,7 @@ def update_organization(
             org_id=org_id,
             name=body.name or before.name,
             stream_usage=StreamUsage(body.stream_usage or before.stream_usage),
+            cached_admission=before.cached_admission if body.cached_admission is None else body.cached_admission,
         )
         _record(db, call, org_id, before=before, after=after)
     return _view(after)

@@ -6,17 +6,16 @@ https://parquet.apache.org/docs/file-format/ and parquet.thrift, whose field num
 import gzip
 import itertools
 import struct as binary
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from navplane.admin.table import Column, Kind, Table
+from navplane.admin.table import Column, Kind, Piece, Place
 from navplane.admin.thrift_compact import Field, Type, struct, varint
 
 MAGIC = b"PAR1"
-GROUP = 20_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 DIGITS, SCALE, DECIMAL_BYTES = 38, 9, 16
@@ -64,30 +63,34 @@ STORED = {
 }
 
 
-def parquet(table: Table) -> Iterator[bytes]:
-    """The file, piece by piece."""
-    yield MAGIC
-    written, groups = len(MAGIC), []
-    for first in range(0, len(table.rows), GROUP):
-        rows = table.rows[first : first + GROUP]
-        chunks: list[list[Field]] = []
-        start = written
-        for number, column in enumerate(table.columns):
-            page, chunk = _chunk(column, [row[number] for row in rows], at=written)
-            yield page
-            written += len(page)
-            chunks.append(chunk)
-        groups.append([(1, Type.LIST, (Type.STRUCT, chunks)), (2, Type.I64, written - start), (3, Type.I64, len(rows))])
-    described = struct(
+def begin(_columns: Sequence[Column]) -> bytes:
+    return MAGIC
+
+
+def group(columns: Sequence[Column], rows: Sequence[Sequence[Any]], at: Place) -> Piece:
+    """One group of rows, with how the end of the file describes it."""
+    content, chunks = b"", list[list[Field]]()
+    for number, column in enumerate(columns):
+        page, chunk = _chunk(column, [row[number] for row in rows], at=at.bytes + len(content))
+        content += page
+        chunks.append(chunk)
+    listed: Field = (1, Type.LIST, (Type.STRUCT, chunks))
+    return Piece(
+        content=content, described=struct([listed, (2, Type.I64, len(content)), (3, Type.I64, len(rows))]), rows=len(rows)
+    )
+
+
+def end(columns: Sequence[Column], described: Sequence[bytes], at: Place) -> bytes:
+    about = struct(
         [
             (1, Type.I32, 1),
-            (2, Type.LIST, (Type.STRUCT, _schema(table.columns))),
-            (3, Type.I64, len(table.rows)),
-            (4, Type.LIST, (Type.STRUCT, groups)),
+            (2, Type.LIST, (Type.STRUCT, _schema(columns))),
+            (3, Type.I64, at.rows),
+            (4, Type.LIST, (Type.STRUCT, described)),
             (6, Type.BINARY, "navplane"),
         ]
     )
-    yield described + binary.pack("<I", len(described)) + MAGIC
+    return about + binary.pack("<I", len(about)) + MAGIC
 
 
 def _schema(columns: Sequence[Column]) -> list[list[Field]]:

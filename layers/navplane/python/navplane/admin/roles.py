@@ -63,6 +63,8 @@ class Permission(StrEnum):
     DATA_MODE_UPDATE = "data_mode:update"
     BUDGET_LIST = "budget:list"
     EXPORT_READ = "export:read"
+    EXPORT_CREATE = "export:create"
+    EXPORT_DELETE = "export:delete"
     ALERT_LIST = "alert:list"
     ALERT_CREATE = "alert:create"
     ALERT_UPDATE = "alert:update"
@@ -82,6 +84,10 @@ class Permission(StrEnum):
     WORKSPACE_CREATE = "workspace:create"
     WORKSPACE_UPDATE = "workspace:update"
     WORKSPACE_DELETE = "workspace:delete"
+    INVITATION_LIST = "invitation:list"
+    INVITATION_CREATE = "invitation:create"
+    INVITATION_REVOKE = "invitation:revoke"
+    INVITATION_ACCEPT = "invitation:accept"
 
 
 class Role(StrEnum):
@@ -118,7 +124,9 @@ PLATFORM_ONLY = frozenset(
     }
 )
 # Anybody's whose credential is good. What they see is still their own.
-SIGNED_IN = frozenset({Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST})
+SIGNED_IN = frozenset(
+    {Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST, Permission.INVITATION_ACCEPT}
+)
 
 _OF_AN_ORGANIZATION = frozenset(Permission) - PLATFORM_ONLY - SIGNED_IN
 _BASICS = frozenset({Permission.ORGANIZATION_READ, Permission.WORKSPACE_LIST})

@@ -24,10 +24,32 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`rows` have a value, or None, for each of `columns`."""
+    """`rows` have a value, or None, for each of `columns`. Where the value of column number `apart`
+    changes, a piece of the file ends."""
 
     columns: tuple[Column, ...]
     rows: Sequence[Sequence[Any]]
+    apart: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What some rows became. `described` is what the end of the file will say of them; empty where it says nothing."""
+
+    content: bytes
+    described: bytes
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """How far a file has come."""
+
+    bytes: int
+    rows: int
+
+    def after(self, piece: Piece) -> "Place":
+        return Place(bytes=self.bytes + len(piece.content), rows=self.rows + piece.rows)
 
 
 def columns(**kinds: Kind) -> tuple[Column, ...]:

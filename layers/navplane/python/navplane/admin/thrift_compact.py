@@ -16,7 +16,8 @@ class Type(IntEnum):
     STRUCT = 12
 
 
-# (field id, type, value), in the order of the ids. A struct is such a sequence itself; a list is (type of items, items).
+# (field id, type, value), in the order of the ids. A struct is such a sequence itself, or the bytes that one became; a list is
+# (type of items, items).
 Field = tuple[int, Type, Any]
 
 
@@ -38,7 +39,7 @@ def _value(kind: Type, value: Any) -> bytes:
             encoded: bytes = value.encode()
             return varint(len(encoded)) + encoded
         case Type.STRUCT:
-            return struct(value)
+            return value if isinstance(value, bytes) else struct(value)
         case Type.LIST:
             item, items = value
             size = bytes([len(items) << 4 | item]) if len(items) < 15 else bytes([0xF0 | item]) + varint(len(items))

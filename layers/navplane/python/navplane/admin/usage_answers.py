@@ -118,7 +118,7 @@ def _earlier(moment: datetime, length: timedelta) -> datetime:
 
 
 def breakdown(asking: Asking, selection: Selection, *, by: Sequence[Dimension], limit: int, measure: Measure) -> BreakdownView:
-    _must_make_sense(asking, by)
+    must_make_sense(asking, by)
     with asking.reading() as (db, complete):
         totals, groups = store.breakdown(db, org_id=asking.org_id, selection=selection, by=by, limit=limit, measure=measure)
     return BreakdownView(
@@ -135,7 +135,7 @@ def breakdown(asking: Asking, selection: Selection, *, by: Sequence[Dimension], 
 
 
 def top(asking: Asking, selection: Selection, *, by: Dimension, limit: int, measure: Measure) -> TopView:
-    _must_make_sense(asking, [by])
+    must_make_sense(asking, [by])
     with asking.reading() as (db, complete):
         totals, groups = store.breakdown(db, org_id=asking.org_id, selection=selection, by=[by], limit=limit, measure=measure)
         values = [group[by] for group, _ in groups]
@@ -177,7 +177,7 @@ def timeseries(asking: Asking, selection: Selection, *, interval: Interval, zone
     )
 
 
-def _must_make_sense(asking: Asking, by: Sequence[Dimension]) -> None:
+def must_make_sense(asking: Asking, by: Sequence[Dimension]) -> None:
     if len(set(by)) != len(by):
         raise Invalid("A dimension can't be broken down by itself.")
     if asking.org_id is not None and Dimension.ORGANIZATION in by:

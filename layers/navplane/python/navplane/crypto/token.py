@@ -99,7 +99,6 @@ class TokenVerifier:
         subject, issuer = payload["sub"], payload["iss"].removesuffix("/")
         if not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isprintable():
             raise ValueError("the subject is empty, too long or not printable")
-        verified = _claim(payload, "email_verified")
         return Claims(
             issuer=issuer,
             subject=subject,
@@ -107,7 +106,7 @@ class TokenVerifier:
             principal=subject if issuer == self._first else f"{issuer}#{subject}",
             issued_at=datetime.fromtimestamp(payload["iat"], UTC),
             email=_text(_claim(payload, "email")),
-            email_verified=verified if isinstance(verified, bool) else None,
+            email_verified=_is_verified(payload),
             name=_text(_claim(payload, "name")),
             permissions=_texts(payload.get("permissions") or payload.get("roles") or payload.get("groups")),
         )
@@ -160,6 +159,14 @@ def _claim(payload: Mapping[str, Any], name: str) -> object:
     if name in payload:
         return payload[name]
     return next((value for key, value in payload.items() if key.startswith("https://") and key.endswith("/" + name)), None)
+
+
+def _is_verified(payload: Mapping[str, Any]) -> bool | None:
+    """`xms_edov` is Entra's: the owner of the address's domain was verified. None when nothing is said."""
+    said = _claim(payload, "email_verified")
+    if said is None and payload.get("xms_edov") in (1, "1", "true"):
+        return True
+    return said if isinstance(said, bool) else None
 
 
 def _texts(values: object) -> tuple[str, ...]:

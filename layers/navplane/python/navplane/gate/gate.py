@@ -106,7 +106,8 @@ class Candidate:
 class Admission:
     """`candidates` are ordered by step, and there is at least one. `route` is the name of the route that led to them, None
     where the model's name alone did, and `workflow_version` where that route comes from. `fallback_when_billed`: a further step
-    may be tried although the one before it may have cost money."""
+    may be tried although the one before it may have cost money. `may_outlast_gate`: the organization has no limits, and chose
+    to be served for a while by what was said last should the gate fail to answer."""
 
     request_id: RequestId
     caller: Caller
@@ -115,6 +116,7 @@ class Admission:
     route: str | None = None
     workflow_version: UUID | None = None
     fallback_when_billed: bool = False
+    may_outlast_gate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
 """The gate in Postgres: each method is one call of one function that the definer role owns (store/migrations: 0003_gate.sql,
-0006_limits.sql, 0012_admission_by_routes.sql).
+0006_limits.sql, 0012_admission_by_routes.sql and what follows them).
 
 It fails closed: whenever the database does not answer, nothing is admitted.
 """
@@ -37,6 +37,7 @@ from navplane.model.usage import Endpoint
 # Arguments are cast by the functions' own signatures, so a prepared statement knows their types.
 ADMIT = """
 SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, usage_mode, route_name, route_version, when_billed,
+       CASE WHEN refused IS NULL THEN public.gate_outlasts(caller_org_id) END,
        candidate_step, candidate_provider, candidate_model, candidate_weight,
        candidate_id, candidate_region, candidate_base_url, candidate_demo, candidate_sealed
   FROM public.gate_admit_routed(:request_id, :digest, :endpoint, :provider, :model, :region, :streamed, :lease_until, :tokens,
@@ -91,15 +92,16 @@ class PostgresGate:
         if refused is not None:
             return Refusal(reason=RefusalReason(refused), caller=caller, detail=about or "")
         assert caller is not None
-        mode, route, version, when_billed = rows[0][5:9]
+        mode, route, version, when_billed, outlasts = rows[0][5:10]
         return Admission(
             request_id=ask.request_id,
             caller=caller,
             stream_usage=StreamUsage(mode),
-            candidates=tuple(_candidate(row[9:], caller=caller) for row in rows),
+            candidates=tuple(_candidate(row[10:], caller=caller) for row in rows),
             route=route,
             workflow_version=version,
             fallback_when_billed=when_billed,
+            may_outlast_gate=outlasts,
         )
 
     def menu(

@@ -71,6 +71,7 @@ class Gateway:
             self._admissions.standing,
             interval_seconds=limits.standing_interval,
             limit_seconds=limits.standing_limit,
+            grace_seconds=limits.outage_grace,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

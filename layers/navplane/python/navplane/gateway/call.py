@@ -37,13 +37,14 @@ class Call:
     """Filled in along the way. `started` and `deadline` are seconds of the monotonic clock; only Lambda has a deadline.
 
     `uncertain`: the gate is asked, or was and fell silent, and may have reserved. `given_up`: nobody waits for its answer.
-    `admitted`: when the gate was asked, if it admitted. `written`: bytes of the request may have reached the provider, which
-    may bill them. `attributes`: what routes may look at (gate.Ask). `upstream_model`: what the provider is called with.
-    `route_name`, `workflow_version`: of the route that the admission took. `tried`: each try that has ended. `spent_before`:
-    one of them failed and may have cost something. `units`: what is asked for that is not counted in tokens. `continues`: the
-    object that the body builds on (a response, a batch's input). `owner`: of the objects that the call names. `background`:
-    what is made is not waited for. `bound`: it is bound. `plan`: what the requests of a batch add up to. `content`: what is
-    kept of the bodies, where the workspace wants that. `outcome` stays None until the call has ended.
+    `admitted`: when the gate was asked, if it admitted; `remembered` instead, if it can't answer and this is what it said
+    then. `outlasts_gate`: the call may go on for a while without it (gate.Admission). `written`: bytes of the request may have
+    reached the provider, which may bill them. `attributes`: what routes may look at (gate.Ask). `upstream_model`: what the
+    provider is called with. `route_name`, `workflow_version`: of the route that the admission took. `tried`: each try that has
+    ended. `spent_before`: one of them failed and may have cost something. `units`: what is asked for that is not counted in
+    tokens. `continues`: the object that the body builds on (a response, a batch's input). `owner`: of the objects that the
+    call names. `background`: what is made is not waited for. `bound`: it is bound. `plan`: what the requests of a batch add up
+    to. `content`: what is kept of the bodies, where the workspace wants that. `outcome` stays None until the call has ended.
     """
 
     region: Region
@@ -66,6 +67,8 @@ class Call:
     uncertain: bool = False
     given_up: bool = False
     admitted: float | None = None
+    remembered: float | None = None
+    outlasts_gate: bool = False
     caller: Caller | None = None
     candidate: SealedProviderKey | None = None
     continues: str | None = None

@@ -41,7 +41,8 @@ class DataModes:
         if call.caller is None or not is_keepable(call.route):
             return False
         caller, keeps = call.caller, self.at_hand(call.caller)
-        if keeps is None:
+        # A remembered admission means that there is nobody to ask.
+        if keeps is None and call.remembered is None:
             try:
                 async with asyncio.timeout(CONTENT_SECONDS):
                     keeps = await run_in(self._threads.gate, lambda: self.ask(caller))

@@ -22,6 +22,10 @@ class Limits:
     admission_age: float = 0.25
     standing_interval: float = 0.5
     standing_limit: float = 2.0
+    # Where an organization chose cached admission, and the gate can't answer: how long an admission is remembered, and how long
+    # nobody need confirm an open call. The second is what is promised; the first leaves time to reach the provider.
+    outage_memory: float = 50.0
+    outage_grace: float = 60.0
     last_words: float = 2.0
 
 

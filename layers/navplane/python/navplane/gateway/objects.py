@@ -29,6 +29,12 @@ def makes_objects(call: Call) -> bool:
     return call.route.endpoint is kept or call.route.endpoint in _MAKING
 
 
+def touches_objects(call: Call) -> bool:
+    """Whether the gate has to be asked about objects, before the call or after it."""
+    assert call.route is not None
+    return call.route.object_id is not None or call.plan is not None or makes_objects(call)
+
+
 def made_by(call: Call, object_id: str) -> tuple[tuple[str, bool], ...]:
     """The ids of what this call's answer shows for the first time, and whether usage can be read off it. A batch that is over
     shows its files: what was answered, and what failed."""

@@ -24,11 +24,12 @@ class OpenCalls:
     """All calls that are open, asked about together: may their keys still be used?
 
     A kill or a revoke ends a call within `limit_seconds` of its acknowledgement. Fails closed: a call whose standing nobody
-    could confirm for that long is ended too, as a failure of ours.
+    could confirm for that long is ended too, as a failure of ours; where the organization chose so, only after `grace_seconds`.
     """
 
-    def __init__(self, standing: Standing, *, interval_seconds: float, limit_seconds: float) -> None:
+    def __init__(self, standing: Standing, *, interval_seconds: float, limit_seconds: float, grace_seconds: float) -> None:
         self._standing, self._interval, self._limit = standing, interval_seconds, limit_seconds
+        self._grace = grace_seconds
         self._watches: set[Watch] = set()
         self._polling: asyncio.Task[None] | None = None
 
@@ -56,9 +57,12 @@ class OpenCalls:
                 # Whatever keeps the gate from answering; without an answer nobody may go on for long.
                 for watch in watches:
                     # The next answer would come too late.
-                    if loop.time() + self._interval - watch.confirmed_at >= self._limit:
+                    if loop.time() + self._interval - watch.confirmed_at >= self._limit_of(watch):
                         unconfirmed = DependencyUnavailable("It could not be confirmed that this call may go on.")
                         watch.stop(unconfirmed, Outcome.TERMINATED)
+
+    def _limit_of(self, watch: "Watch") -> float:
+        return self._grace if watch.call.outlasts_gate else self._limit
 
     async def _judge(self, watches: "list[Watch]", asked_at: float) -> None:
         callers = list({watch.caller for watch in watches})
@@ -87,7 +91,7 @@ class Watch:
         self.caller: Caller = call.caller
         self.waiting_since: float | None = None
         self._loop = asyncio.get_running_loop()
-        self.confirmed_at = self._loop.time()
+        self.confirmed_at = self._loop.time() if call.remembered is None else call.remembered
         self.call = call
         self._calls, self._receive, self._idle = calls, receive, idle_seconds
         self._scope = asyncio.timeout(wall_seconds)

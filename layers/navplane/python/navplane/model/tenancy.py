@@ -31,5 +31,6 @@ class Organization:
     enabled: bool
     home_region: Region
     stream_usage: StreamUsage
+    cached_admission: bool
     created_at: datetime
     updated_at: datetime

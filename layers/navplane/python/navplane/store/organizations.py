@@ -9,7 +9,7 @@ from uuid import UUID
 from navplane.model.tenancy import Organization, Region, StreamUsage
 from navplane.store.database import Connection
 
-COLUMNS = "id, name, enabled, home_region, stream_usage, created_at, updated_at"
+COLUMNS = "id, name, enabled, home_region, stream_usage, cached_admission, created_at, updated_at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +22,16 @@ class Position:
 
 def insert(db: Connection, organization: Organization) -> None:
     db.run(
-        """
-        INSERT INTO public.organizations (id, name, enabled, home_region, stream_usage, created_at, updated_at)
-        VALUES (:id, :name, :enabled, :home_region, :stream_usage, :created_at, :updated_at)
-        """,
+        f"""
+        INSERT INTO public.organizations ({COLUMNS})
+        VALUES (:id, :name, :enabled, :home_region, :stream_usage, :cached_admission, :created_at, :updated_at)
+        """,  # noqa: S608 - what is filled in are names of our own columns
         id=organization.id,
         name=organization.name,
         enabled=organization.enabled,
         home_region=organization.home_region.value,
         stream_usage=organization.stream_usage.value,
+        cached_admission=organization.cached_admission,
         created_at=organization.created_at,
         updated_at=organization.updated_at,
     )
@@ -57,12 +58,6 @@ def ever_existed(db: Connection, *, org_id: UUID) -> bool:
     return bool(db.run("SELECT 1 FROM public.organizations WHERE id = :org_id", org_id=org_id))
 
 
-def name_of(db: Connection, *, org_id: UUID) -> str:
-    """Of one that exists or has existed."""
-    name: str = db.run("SELECT name FROM public.organizations WHERE id = :org_id", org_id=org_id)[0][0]
-    return name
-
-
 def page(db: Connection, *, limit: int, after: Position | None, among: Sequence[UUID] | None = None) -> list[Organization]:
     """Up to `limit`, newest first, of all organizations, or of those in `among`: in a transaction with `platform=True` only."""
     rows = db.run(
@@ -80,16 +75,18 @@ def page(db: Connection, *, limit: int, after: Position | None, among: Sequence[
     return [_organization(row) for row in rows]
 
 
-def update(db: Connection, *, org_id: UUID, name: str, stream_usage: StreamUsage) -> Organization:
+def update(db: Connection, *, org_id: UUID, name: str, stream_usage: StreamUsage, cached_admission: bool) -> Organization:
     """The organization as it is then. It must be held."""
     rows = db.run(
         f"""
-        UPDATE public.organizations SET name = :name, stream_usage = :stream_usage, row_version = row_version + 1
+        UPDATE public.organizations
+           SET name = :name, stream_usage = :stream_usage, cached_admission = :cached_admission, row_version = row_version + 1
          WHERE id = :org_id RETURNING {COLUMNS}
         """,  # noqa: S608 - what is filled in are names of our own columns
         org_id=org_id,
         name=name,
         stream_usage=stream_usage.value,
+        cached_admission=cached_admission,
     )
     return _organization(rows[0])
 
@@ -129,6 +126,7 @@ def _organization(row: Sequence[Any]) -> Organization:
         enabled=row[2],
         home_region=Region(row[3]),
         stream_usage=StreamUsage(row[4]),
-        created_at=row[5],
-        updated_at=row[6],
+        cached_admission=row[5],
+        created_at=row[6],
+        updated_at=row[7],
     )
