@@ -72,6 +72,13 @@ def questions(made: Made) -> dict[str, tuple[UUID | None, Ask]]:
         "last 50 failed": (mine, listed(outcome="failed")),
         "last 50 of a key": (mine, listed(key_id=key_of(mine, 7))),
         "last 50 of a key that is never used": (mine, listed(key_id=key_of(mine, -1))),
+        "last 50 of a model": (mine, listed(model="claude-sonnet-4-5")),
+        "last 50 of a model that nobody uses": (mine, listed(model="gpt-2")),
+        "last 50 of a status that never was": (mine, listed(status=418)),
+        "last 50 of everybody, of a provider": (
+            None,
+            lambda db: request_rows.list_requests(db, org_id=None, limit=50, wanted=Wanted(values={"provider": "google"})),
+        ),
         "last 50 that were terminated": (mine, listed(outcome="terminated")),
         "FOCUS, 90 days": (
             mine,

@@ -15,6 +15,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 SAID_ANYWAY = {"DATABASE_TLS"}
 # What settings may read and the stack leaves out, on purpose: other ways to give a secret, defaults, the local platform.
 LEFT_OUT = {
+    "AUTH0_DOMAIN",
     "CONSOLE_CLIENT_SECRET",
     "CONSOLE_SESSION_KEY",
     "DATABASE_PASSWORD",

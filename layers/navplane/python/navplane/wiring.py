@@ -174,7 +174,7 @@ def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) 
 
     db, conduct = database(settings.database, size=size), settings.conduct
     access = Access(
-        TokenVerifier(settings.oidc.issuer, settings.oidc.audience),
+        TokenVerifier(settings.oidc.issuer, settings.oidc.audience, others=settings.oidc.others),
         database=db,
         admin_subjects=settings.oidc.admin_subjects,
         records_users=records_users,

@@ -2,9 +2,10 @@
 And the ID tokens by which such an issuer tells the console who signed in (OpenID Connect Core, 3.1.3.7)."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import jwt
@@ -20,6 +21,9 @@ MAX_SUBJECT_LENGTH = 255
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 # Headers by which a token would choose its own key or its own rules.
 REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc"})
+# Auth0's, Okta's and Entra's, RFC 9068's, and what anybody may add.
+PERMISSION_CLAIMS = ("permissions", "scp", "scope", "roles", "groups")
+MAX_PERMISSIONS = 100
 # Claims that only an ID token has: it proves a login to a client, and is no permission to call an API.
 ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
@@ -40,14 +44,15 @@ class Claims:
 
 
 class TokenVerifier:
-    """Raises Unauthenticated for every token that is not a current access token of a trusted issuer for `audience`, and
-    DependencyUnavailable when that issuer's keys can't be had. Each issuer's keys are for its own tokens alone."""
+    """Raises Unauthenticated for every token that is not a current access token of a trusted issuer for its audience, and
+    DependencyUnavailable when that issuer's keys can't be had. `others` are trusted, too: issuer → audience. Each issuer's
+    keys are for its own tokens alone."""
 
-    def __init__(self, issuer: str | Sequence[str], audience: str) -> None:
-        issuers = [issuer] if isinstance(issuer, str) else list(issuer)
-        self._first = issuers[0].rstrip("/")
-        self._audience = audience
-        self._keys = {one.rstrip("/"): SigningKeys(one) for one in issuers}
+    def __init__(self, issuer: str, audience: str, *, others: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._first = issuer.rstrip("/")
+        trusted = {**others, issuer: audience}
+        self._audiences = {one.rstrip("/"): audience for one, audience in trusted.items()}
+        self._keys = {one: SigningKeys(one) for one in self._audiences}
 
     def verify(self, token: str) -> Claims:
         try:
@@ -61,7 +66,7 @@ class TokenVerifier:
         """Of an ID token, by a verifier whose audience is the client that asked for it with `nonce`. Raise as `verify`."""
         try:
             payload = self._verified(token)
-            _refuse_other_login(payload, client_id=self._audience, nonce=nonce)
+            _refuse_other_login(payload, client_id=self._audiences[self._first], nonce=nonce)
             return self._claims(payload)
         except (PyJWTError, ValueError, TypeError, RecursionError) as exc:
             raise Unauthenticated("The issuer's word on who signed in is not valid here: sign in again.") from exc
@@ -78,7 +83,7 @@ class TokenVerifier:
             token,
             key,
             algorithms=list(ALGORITHMS),
-            audience=self._audience,
+            audience=self._audiences[issuer],
             # Some issuers end in a slash; settings are kept without it.
             issuer=[issuer, issuer + "/"],
             leeway=LEEWAY_SECONDS,
@@ -108,7 +113,7 @@ class TokenVerifier:
             email=_text(_claim(payload, "email")),
             email_verified=_is_verified(payload),
             name=_text(_claim(payload, "name")),
-            permissions=_texts(payload.get("permissions") or payload.get("roles") or payload.get("groups")),
+            permissions=_permissions(payload),
         )
 
 
@@ -169,8 +174,11 @@ def _is_verified(payload: Mapping[str, Any]) -> bool | None:
     return said if isinstance(said, bool) else None
 
 
-def _texts(values: object) -> tuple[str, ...]:
-    """Up to 100, as they are shown."""
-    if not isinstance(values, list):
-        return ()
-    return tuple(text for value in values[:100] if (text := _text(value)))
+def _permissions(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Up to 100, as they are shown: lists, and texts with blanks in between (RFC 9068's `scope`, Entra's `scp`)."""
+    found: dict[str, None] = {}
+    for name in PERMISSION_CLAIMS:
+        values = payload.get(name)
+        listed = values.split() if isinstance(values, str) else values if isinstance(values, list) else []
+        found |= dict.fromkeys(text for value in listed[:MAX_PERMISSIONS] if (text := _text(value)))
+    return tuple(found)[:MAX_PERMISSIONS]

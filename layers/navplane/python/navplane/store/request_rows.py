@@ -10,6 +10,7 @@ from uuid import UUID
 from navplane.model.ids import RequestId
 from navplane.model.usage import Outcome, PriceQuality, Usage, UsageQuality
 from navplane.store.database import Connection
+from navplane.store.request_bounds import bounded
 from navplane.store.request_filter import EVERYTHING, Wanted
 
 _COUNTS = tuple(Usage.__dataclass_fields__)
@@ -70,17 +71,20 @@ def list_requests(
 ) -> list[RequestRow]:
     """Up to `limit` of the requests that are wanted, newest first; with a `cursor`, those older than that request. `org_id`
     None: of every organization, in a transaction with `platform=True`."""
+    within = bounded(db, org_id=org_id, wanted=wanted)
+    if within is None:
+        return []
     owner = {"org_id": org_id} if org_id is not None else {}
     rows = db.run(
         f"""
         SELECT {", ".join((*_ROW, *_COUNTS))} FROM public.request_logs
-         WHERE {"org_id = :org_id AND" if owner else ""} request_id < :cursor AND {wanted.condition()}
+         WHERE {"org_id = :org_id AND" if owner else ""} request_id < :cursor AND {within.condition()}
          ORDER BY request_id DESC LIMIT :limit
         """,  # noqa: S608 - what is filled in are names of our own columns
         cursor=cursor or _BEYOND,
         limit=limit,
         **owner,
-        **wanted.arguments(),
+        **within.arguments(),
     )
     return [_row(row) for row in rows]
 
