@@ -10,6 +10,7 @@ from typing import Any
 
 from navplane import wiring
 from navplane.admin import (
+    acceptance,
     alerts,
     api_keys,
     audit,
@@ -20,6 +21,7 @@ from navplane.admin import (
     export_parts,
     exports,
     health,
+    invitations,
     ledger_jobs,
     limits,
     members,
@@ -160,6 +162,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         shredding.router,
         workspaces.router,
         members.router,
+        invitations.router,
+        acceptance.router,
         service_keys.router,
         users.router,
         api_keys.router,
@@ -183,7 +187,13 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         health.router,
         openapi.router,
     )
-    whole = replace(plane, key_desk=desk, probe=_provider_probe(settings), readiness=Readiness(probes))
+    whole = replace(
+        plane,
+        key_desk=desk,
+        mailer=wiring.mailer(settings.mail),
+        probe=_provider_probe(settings),
+        readiness=Readiness(probes),
+    )
     return create(title=openapi.TITLE, routers=routers, plane=whole)
 
 

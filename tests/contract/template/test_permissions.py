@@ -31,8 +31,10 @@ DATABASE_USERS = {
     "ProviderProbeFunction": "navplane_probe",
     "RewrapKeysFunction": "navplane_rewrap",
 }
-# All that a role may do besides entering the database. The secret is granted only where KekProvider is local.
+# All that a role may do besides entering the database. The secret is granted only where KekProvider is local, mail only where
+# a sender is set.
 OTHER_ACTIONS = {
+    "AdminTenancyFunction": {"ses:SendEmail"},
     "ProxyFunction": {"sqs:SendMessage", "sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
     "AdminProviderKeysFunction": {"sqs:GetQueueAttributes", "secretsmanager:GetSecretValue", "lambda:InvokeFunction"},
     "RequestLogWriterFunction": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"},
