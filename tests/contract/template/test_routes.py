@@ -1,6 +1,7 @@
 """Which function answers which admin route, and that each route may invoke its function."""
 
 import ast
+import json
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -47,6 +48,18 @@ ROUTES = {
         f"delete {ORG}/limits/{{limit_id}}",
         f"get {ORG}/policies", f"post {ORG}/policies", f"get {ORG}/policies/{{policy_id}}", f"put {ORG}/policies/{{policy_id}}",
         f"delete {ORG}/policies/{{policy_id}}",
+        f"get {ORG}/workflows",
+        f"post {ORG}/workflows",
+        f"get {ORG}/workflows/{{workflow_id}}",
+        f"post {ORG}/workflows/{{workflow_id}}/withdraw",
+        f"get {ORG}/workflows/{{workflow_id}}/versions",
+        f"post {ORG}/workflows/{{workflow_id}}/versions",
+        f"get {ORG}/workflows/{{workflow_id}}/versions/{{number}}",
+        f"put {ORG}/workflows/{{workflow_id}}/versions/{{number}}",
+        f"post {ORG}/workflows/{{workflow_id}}/versions/{{number}}/submit",
+        f"post {ORG}/workflows/{{workflow_id}}/versions/{{number}}/approve",
+        f"post {ORG}/workflows/{{workflow_id}}/versions/{{number}}/reject",
+        f"post {ORG}/workflows/{{workflow_id}}/versions/{{number}}/publish",
         f"get {ORG}/routes", f"post {ORG}/routes", f"get {ORG}/routes/{{route_id}}", f"put {ORG}/routes/{{route_id}}",
         f"delete {ORG}/routes/{{route_id}}",
         f"get {ORG}/alerts",
@@ -115,6 +128,16 @@ def served(folder: str) -> Iterator[str]:
 @pytest.mark.parametrize("function", ROUTES)
 def test_every_route_leads_to_the_function_whose_code_answers_it(function: str) -> None:
     assert set(served(FUNCTIONS[function])) == {route for route in ROUTES[function] if not route.startswith("any ")}
+
+
+def test_the_console_has_an_api_of_its_own(template: Template) -> None:
+    paths = of_type(template, "AWS::ApiGatewayV2::Api")["ConsoleApi"]["Body"]["paths"]
+    assert {path: list(methods) for path, methods in paths.items()} == {
+        "/console": ["get"],
+        "/console/{proxy+}": ["x-amazon-apigateway-any-method"],
+    }
+    assert "ConsoleFunction" in json.dumps(paths)
+    assert functions(template)["ConsoleFunction"]["Timeout"] < 30
 
 
 def test_every_route_may_invoke_its_function(template: Template) -> None:
