@@ -92,7 +92,7 @@ faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints on
 	AUDIT_STEP=1 ROTATION_EXITS=150 \
 	HTTP_REQUESTS=5000 HTTP_KILLS=20 \
 	REPRICE_ROWS=5000 REPRICE_KILLS=40 \
-	ALERT_KILLS=40 \
+	ALERT_KILLS=40 DELIVERY_KILLS=40 \
 	LEDGER_REQUESTS=100000 LEDGER_KILLS=40 LEDGER_RESTARTS=4 \
 	$(BIN)/pytest tests/faults --capture=no --quiet $(PYTEST_ARGS)
 

@@ -75,6 +75,7 @@ class ServeSettings:
     conduct: ConductSettings
     max_body_bytes: int
     request_log_months: int
+    mail_from: str = ""
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -90,6 +91,7 @@ class ServeSettings:
             conduct=ConductSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
             request_log_months=request_log_months(env),
+            mail_from=env.get("ALERT_MAIL_FROM", ""),
         )
 
 

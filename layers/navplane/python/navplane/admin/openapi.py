@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from navplane.admin import (
+    alert_destinations,
     alerts,
     api_keys,
     audit,
@@ -27,6 +28,7 @@ from navplane.admin import (
     model_prices,
     notifications,
     organizations,
+    platform_alerts,
     platform_limits,
     platform_requests,
     platform_usage,
@@ -116,6 +118,8 @@ ROUTERS = (
     budgets.router,
     alerts.router,
     notifications.router,
+    alert_destinations.router,
+    platform_alerts.router,
     platform_usage.router,
     platform_requests.router,
     audit.router,
