@@ -85,6 +85,7 @@ test: .venv/.ready .venv-tools/.ready .venv-sdk-previous/.ready  ## Run every te
 
 .PHONY: faults
 faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints one JSON line
+	FUZZED_INPUTS=1000000 \
 	STORM_REQUESTS=500 STORM_LIMIT=200 STORM_PROCESSES=8 \
 	FUZZED_STREAMS=1000 PROMPTS=200 SIDE_DOOR_STEP=1 DISCONNECTS=300 STEADY_REQUESTS=20000 \
 	REVOCATION_TRIALS=100 REVOCATION_ENVIRONMENTS=8 \
@@ -92,7 +93,7 @@ faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints on
 	AUDIT_STEP=1 ROTATION_EXITS=150 \
 	HTTP_REQUESTS=5000 HTTP_KILLS=20 \
 	REPRICE_ROWS=5000 REPRICE_KILLS=40 \
-	ALERT_KILLS=40 DELIVERY_KILLS=40 \
+	ALERT_KILLS=40 DELIVERY_KILLS=40 KID_STORM=10000 \
 	LEDGER_REQUESTS=100000 LEDGER_KILLS=40 LEDGER_RESTARTS=4 \
 	$(BIN)/pytest tests/faults --capture=no --quiet $(PYTEST_ARGS)
 

@@ -3,9 +3,11 @@
 from mangum import Mangum
 from navplane import wiring
 from navplane.admin import (
+    acceptance,
     api_keys,
     contents,
     data_mode,
+    invitations,
     members,
     openapi,
     organizations,
@@ -15,9 +17,9 @@ from navplane.admin import (
     workspaces,
 )
 from navplane.admin.app import TEXT_TYPES, create
-from navplane.config import AdminSettings
+from navplane.config import TenancySettings
 
-settings = AdminSettings.from_env()
+settings = TenancySettings.from_env()
 app = create(
     title="NavPlane: tenancy",
     routers=(
@@ -25,6 +27,8 @@ app = create(
         shredding.router,
         workspaces.router,
         members.router,
+        invitations.router,
+        acceptance.router,
         service_keys.router,
         users.router,
         api_keys.router,
@@ -32,6 +36,6 @@ app = create(
         contents.router,
         openapi.router,
     ),
-    plane=wiring.admin_plane(settings, records_users=True),
+    plane=wiring.tenancy_plane(settings),
 )
 handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)

@@ -41,7 +41,7 @@ SELECT uuidv7(at - now()), org, md5('w' || org || key % 3)::uuid, md5('k' || org
   FROM (SELECT n, orgs[CASE WHEN random() < 0.8 THEN 1 ELSE 2 + floor(random() * 19)::integer END] AS org,
                floor(random() * 50)::integer AS key, 1 + floor(random() * 5)::integer AS model,
                100 + floor(random() * 4000)::integer AS tokens, random() < 0.01 AS failed,
-               :end::timestamptz - :span::interval * random() AS at
+               :end::timestamptz - :span::interval * (1 - (n + random()) / :rows) AS at
           FROM (SELECT :orgs::uuid[] AS orgs) AS given, generate_series(:first::bigint, :last::bigint) AS n) AS drawn
 """
 
@@ -61,13 +61,15 @@ def make(superuser: Connection, *, rows: int) -> Made:
     for month in range(5):
         ensure_partitions(superuser, now=end - timedelta(days=28 * month), months_ahead=1)
     callers = [seed_caller(superuser) for _ in range(ORGANIZATIONS)]
-    superuser.run("SET synchronous_commit = off")
+    for setting in ("synchronous_commit = off", "work_mem = '256MB'", "maintenance_work_mem = '512MB'"):
+        superuser.run(f"SET {setting}")
     for first in range(0, rows, BATCH):
         superuser.run(
             _ROWS,
             orgs=[caller.org_id for caller in callers],
             first=first,
             last=min(first + BATCH, rows) - 1,
+            rows=rows,
             end=end,
             span=timedelta(days=DAYS),
         )

@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": "navplane_cli.keys:app",
     "prices": "navplane_cli.prices:app",
     "jobs": "navplane_cli.jobs:app",
+    "mail": "navplane_cli.mail:mail",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from navplane import wiring
 from navplane.admin import (
+    acceptance,
     alert_destinations,
     alerts,
     api_keys,
@@ -21,6 +22,7 @@ from navplane.admin import (
     export_parts,
     exports,
     health,
+    invitations,
     ledger_jobs,
     limits,
     members,
@@ -170,6 +172,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         shredding.router,
         workspaces.router,
         members.router,
+        invitations.router,
+        acceptance.router,
         service_keys.router,
         users.router,
         api_keys.router,
@@ -195,7 +199,13 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         health.router,
         openapi.router,
     )
-    whole = replace(plane, key_desk=desk, probe=_provider_probe(settings), readiness=Readiness(probes))
+    whole = replace(
+        plane,
+        key_desk=desk,
+        mailer=wiring.mailer(settings.mail),
+        probe=_provider_probe(settings),
+        readiness=Readiness(probes),
+    )
     return create(title=openapi.TITLE, routers=routers, plane=whole)
 
 
@@ -260,7 +270,7 @@ def _notifier(settings: ServeSettings) -> Notifier:
         NotifierSettings(
             database=settings.roles.of("navplane_notifier"),
             kek=settings.kek,
-            mail_from=settings.mail_from,
+            mail_from=settings.mail.sender or "",
             loopback=settings.upstream.loopback,
         )
     )

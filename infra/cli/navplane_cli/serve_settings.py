@@ -14,6 +14,7 @@ from navplane.config import (
     DatabaseSettings,
     Environment,
     KekSettings,
+    MailSettings,
     Mode,
     OidcSettings,
     UpstreamSettings,
@@ -73,9 +74,9 @@ class ServeSettings:
     region: Region
     key_prefixes: tuple[str, ...]
     conduct: ConductSettings
+    mail: MailSettings
     max_body_bytes: int
     request_log_months: int
-    mail_from: str = ""
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -89,9 +90,9 @@ class ServeSettings:
             region=region_of(env),
             key_prefixes=key_prefixes(env),
             conduct=ConductSettings.from_env(env),
+            mail=MailSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
             request_log_months=request_log_months(env),
-            mail_from=env.get("ALERT_MAIL_FROM", ""),
         )
 
 

@@ -156,6 +156,7 @@ class LocalCloud:
             demo_upstream_url=self.demo_upstream_url,
             lambda_url=f"http://127.0.0.1:{self._lambda_socket.getsockname()[1]}",
             kek_provider=self._options.kek_provider,
+            mail_outbox=str(self.state.mail),
             api_key_prefixes=self._options.api_key_prefixes,
             admin_calls_per_minute=self._options.admin_calls_per_minute,
             overrides=self._options.overrides,

@@ -22,6 +22,7 @@ class LocalValues:
     demo_upstream_url: str
     lambda_url: str
     kek_provider: str
+    mail_outbox: str
     api_key_prefixes: str
     admin_calls_per_minute: int
     overrides: Mapping[str, str]
@@ -51,6 +52,8 @@ class LocalValues:
         variables |= {**self.database, **self.aws, "AWS_ENDPOINT_URL_LAMBDA": self.lambda_url}
         if function.environment.get("KEK_PROVIDER") == "local":
             variables["ENCRYPTION_KEY"] = self.kek
+        if "MAIL_SENDER" in function.environment:
+            variables["MAIL_OUTBOX"] = self.mail_outbox
         if function.logical_id in SPEAKS_TO_PROVIDERS:
             variables["NAVPLANE_DEMO_UPSTREAM"] = self.demo_upstream_url
             variables |= {f"NAVPLANE_UPSTREAM_OVERRIDE_{name.upper()}": url for name, url in self.overrides.items()}

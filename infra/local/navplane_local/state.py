@@ -56,6 +56,10 @@ class StateDirectory:
         return self.path / "undelivered"
 
     @property
+    def mail(self) -> Path:
+        return self.path / "mail"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -64,7 +68,7 @@ class StateDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         # Postgres may run as a user of its own, who must get through to its data; what is secret is 0600 by itself.
         self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for directory in (self.undelivered, self.logs):
+        for directory in (self.undelivered, self.mail, self.logs):
             directory.mkdir(exist_ok=True, mode=0o700)
         lock = (self.path / "lock").open("a+")
         try:

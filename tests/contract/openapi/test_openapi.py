@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
+    acceptance,
     alert_destinations,
     alerts,
     api_keys,
@@ -19,6 +20,7 @@ from navplane.admin import (
     export_parts,
     exports,
     health,
+    invitations,
     ledger_jobs,
     limits,
     members,
@@ -70,6 +72,8 @@ SERVED_BY = {
         contents.router,
         workspaces.router,
         members.router,
+        invitations.router,
+        acceptance.router,
         service_keys.router,
         users.router,
     ),
@@ -87,7 +91,14 @@ SERVED_BY = {
         model_prices.router,
         providers.router,
     ),
-    "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, provider_key_tests.router, health.router),
+    "AdminProviderKeysFunction": (
+        provider_keys.router,
+        provider_key_changes.router,
+        provider_key_tests.router,
+        alert_destinations.router,
+        platform_alerts.router,
+        health.router,
+    ),
     "AdminAnalyticsFunction": (
         requests.router,
         request_detail.router,
@@ -141,6 +152,11 @@ def test_the_api_is_what_was_agreed() -> None:
         "GET /admin/orgs/{org_id}/service-keys",
         "POST /admin/orgs/{org_id}/service-keys",
         "DELETE /admin/orgs/{org_id}/service-keys/{key_id}",
+        "GET /admin/orgs/{org_id}/invitations",
+        "POST /admin/orgs/{org_id}/invitations",
+        "DELETE /admin/orgs/{org_id}/invitations/{invitation_id}",
+        "POST /admin/orgs/{org_id}/invitations/{invitation_id}/resend",
+        "POST /admin/invitations/accept",
         "GET /admin/users",
         "PUT /admin/users/{user_id}/active",
         "POST /admin/users/{user_id}/revoke-tokens",

@@ -14,7 +14,8 @@ from navplane.model.dialect import Dialect
 from navplane.model.provider_key import Secret
 from navplane.model.usage import Outcome, Usage, UsageQuality
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import PROVIDERS, Origin
+from navplane.upstream.provider import Origin
+from navplane.upstream.providers import PROVIDERS
 from navplane.upstream.validate import validate_key
 
 from tests.support.gateway import PROVIDER_SECRET, GatewayServer, Tenant, sealed_key

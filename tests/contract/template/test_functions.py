@@ -14,7 +14,15 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 # Said in the template for its readers: a token is never sent without TLS, so settings don't even look.
 SAID_ANYWAY = {"DATABASE_TLS"}
 # What settings may read and the stack leaves out, on purpose: other ways to give a secret, defaults, the local platform.
-LEFT_OUT = {"DATABASE_PASSWORD", "ENCRYPTION_KEY", "ENCRYPTION_KEY_NEW", "MAX_BODY_BYTES", "NAVPLANE_DEMO_UPSTREAM"}
+LEFT_OUT = {
+    "AUTH0_DOMAIN",
+    "DATABASE_PASSWORD",
+    "ENCRYPTION_KEY",
+    "ENCRYPTION_KEY_NEW",
+    "MAIL_OUTBOX",
+    "MAX_BODY_BYTES",
+    "NAVPLANE_DEMO_UPSTREAM",
+}
 
 
 class ReadEnvironment(dict[str, str]):

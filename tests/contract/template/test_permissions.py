@@ -32,8 +32,10 @@ DATABASE_USERS = {
     "NotifierFunction": "navplane_notifier",
     "RewrapKeysFunction": "navplane_rewrap",
 }
-# All that a role may do besides entering the database. The secret is granted only where KekProvider is local.
+# All that a role may do besides entering the database. The secret is granted only where KekProvider is local, mail only where
+# a sender is set.
 OTHER_ACTIONS = {
+    "AdminTenancyFunction": {"ses:SendEmail"},
     "ProxyFunction": {"sqs:SendMessage", "sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
     "AdminProviderKeysFunction": {"sqs:GetQueueAttributes", "secretsmanager:GetSecretValue", "lambda:InvokeFunction"},
     "RequestLogWriterFunction": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"},
@@ -95,7 +97,7 @@ def test_mail_and_topics_are_granted_only_where_they_are_named(template: Templat
     policies = template["Resources"][role_of(template, "NotifierFunction")]["Properties"]["Policies"]
     granting = [policy["Fn::If"] for policy in policies if "ses:" in json.dumps(policy) or "sns:" in json.dumps(policy)]
     found = {name: then["PolicyDocument"]["Statement"][0]["Resource"] for name, then, _ in granting}
-    assert found == {"SendsMail": {"Ref": "AlertMailIdentityArn"}, "HasAlertTopics": {"Ref": "AlertTopicArns"}}
+    assert found == {"SendsMail": {"Ref": "MailIdentityArn"}, "HasAlertTopics": {"Ref": "AlertTopicArns"}}
 
 
 def test_only_admin_provider_keys_may_invoke_and_only_the_probe(template: Template) -> None:

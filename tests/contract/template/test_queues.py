@@ -1,4 +1,10 @@
-"""No usage event is lost on its way to the writer: retention, visibility, partial failures, dead letters."""
+"""No usage event is lost on its way to the writer: retention, visibility, partial failures, dead letters; and what the logs say
+of the ledger is what the alarms listen for."""
+
+import re
+from pathlib import Path
+
+import navplane
 
 from tests.contract.template.cloudformation import Template, functions, of_type
 
@@ -45,3 +51,23 @@ def test_dead_letters_and_a_stuck_queue_raise_an_alarm(template: Template) -> No
         ("ApproximateNumberOfMessagesVisible", "UsageDeadLetterQueue"),
         ("ApproximateAgeOfOldestMessage", "UsageQueue"),
     }
+
+
+def test_every_log_line_that_an_alarm_listens_for_is_one_that_is_written(template: Template) -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(navplane.__path__[0]).rglob("*.py"))
+    heard = {
+        transformation["MetricName"]: re.findall(r'\$\.message = "([^"]+)"', found["FilterPattern"])
+        for found in of_type(template, "AWS::Logs::MetricFilter").values()
+        for transformation in found["MetricTransformations"]
+    }
+    assert {"LedgerDrift": ["rollups.drift"]}.items() <= heard.items()
+    for messages in heard.values():
+        assert messages
+        assert all(f'"{message}"' in source for message in messages)
+    watched = {
+        alarm["MetricName"]
+        for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()
+        if not str(alarm["Namespace"]).startswith("AWS/")
+    }
+    assert "LedgerDrift" in watched
+    assert watched <= heard.keys()

@@ -21,7 +21,7 @@ from navplane.store.database import Database
 from navplane.upstream.origin import Origins
 from navplane_local.issuer import Issuer
 
-from tests.integration.admin.support import Admission, provider_script
+from tests.integration.admin.support import Admission, Mailbox, provider_script
 from tests.support.http_script import ScriptedServer, serving
 from tests.support.oidc import issuing
 from tests.support.postgres import TestDatabase
@@ -66,7 +66,19 @@ def access(issuer: Issuer, database: Database) -> Access:
 
 
 @pytest.fixture
-def plane(database: Database, access: Access, kek: LocalKek, provider: ScriptedServer, module_database: TestDatabase) -> Plane:
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def plane(
+    database: Database,
+    access: Access,
+    kek: LocalKek,
+    provider: ScriptedServer,
+    module_database: TestDatabase,
+    mailbox: Mailbox,
+) -> Plane:
     overrides = {"openai": provider.url, "anthropic": provider.url}
     origins = Origins(overrides=overrides, demo_url=provider.url + "/demo")
     return Plane(
@@ -75,6 +87,7 @@ def plane(database: Database, access: Access, kek: LocalKek, provider: ScriptedS
         region=Region.US,
         key_prefixes=("np_",),
         key_desk=KeyDesk(kek=kek, origins=origins),
+        mailer=mailbox,
         probe=ProviderProbe(database=module_database.as_role("navplane_probe", size=1), keys=kek, origins=origins),
         readiness=Readiness({"database": database_probe(database), "kek": kek_probe(kek)}),
     )

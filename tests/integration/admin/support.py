@@ -1,15 +1,24 @@
 """What the admin API's tests share."""
 
+import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from navplane.crypto.api_key import digest
+from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Admission as Admitted
 from navplane.gate.gate import Ask, Charge, Refusal, RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.model.ids import new_request_id
+from navplane.model.ids import new_id, new_request_id
+from navplane.model.mail import Mail
 from navplane.model.provider_key import SealedProviderKey
 from navplane.model.tenancy import Region
 from navplane.model.usage import Endpoint
+from navplane_local.issuer import Issuer
+from pg8000.native import Connection
 
 from tests.support.http_script import Answer, Request
 
@@ -22,6 +31,60 @@ def provider_script(request: Request) -> Answer:
     if credential.startswith("sk-broken-"):
         return Answer(status=500, body=f"I fell over {credential}".encode())
     return Answer(body=b'{"data": []}')
+
+
+class Mailbox:
+    """A Mailer that keeps what it was given, unless it is `broken`."""
+
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
+        self.broken = False
+
+    def send(self, mail: Mail) -> None:
+        if self.broken:
+            raise DependencyUnavailable("The mail could not be sent.")
+        self.mails.append(mail)
+
+    def token(self) -> str:
+        """The one in the newest mail."""
+        (found,) = re.findall(r"npi_[A-Za-z0-9_-]{43}", self.mails[-1].text)
+        return str(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody of an organization, signed in."""
+
+    id: UUID
+    api: TestClient
+
+
+def joined(
+    app: FastAPI,
+    superuser: Connection,
+    issuer: Issuer,
+    org_id: str,
+    membership: str = "owner",
+    role: str | None = None,
+    workspace_id: str | None = None,
+) -> Person:
+    """A new member, written straight into the tables."""
+    user_id = new_id()
+    subject = f"{membership}|{user_id}"
+    superuser.run(
+        "INSERT INTO user_identities (id, issuer, subject) VALUES (:id, :issuer, :subject)",
+        id=user_id, issuer=issuer.url, subject=subject,
+    )  # fmt: skip
+    superuser.run(
+        "INSERT INTO org_members (org_id, user_id, role) VALUES (:org, :id, :role)", org=org_id, id=user_id, role=membership
+    )
+    if role:
+        superuser.run(
+            "INSERT INTO role_assignments (org_id, id, user_id, workspace_id, role)"
+            " VALUES (:org, :id, :user, :workspace, :role)",
+            org=org_id, id=new_id(), user=user_id, workspace=workspace_id, role=role,
+        )  # fmt: skip
+    return Person(id=user_id, api=TestClient(app, headers={"authorization": f"Bearer {issuer.mint(subject)}"}))
 
 
 class Admission:

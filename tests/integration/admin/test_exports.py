@@ -67,6 +67,7 @@ def exported(reading: TestClient, organization: dict[str, str], what: str, **que
     while True:
         answer = reading.get(f"/admin/orgs/{organization['id']}/exports/{what}", params={**query, **cursor})
         assert answer.status_code == 200, answer.text
+        assert datetime.fromisoformat(answer.headers["x-navplane-complete-to"]) < datetime.now(UTC)
         rows += read(answer.content, query.get("format", "csv"))
         if "x-navplane-next-cursor" not in answer.headers:
             return rows

@@ -3,7 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 from navplane.gate.gate import RefusalReason
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 from tests.integration.admin.support import Admission
 

@@ -1,6 +1,5 @@
 """The tokens that the admin API takes, and every one that it refuses."""
 
-import base64
 import hmac
 import json
 import time
@@ -18,10 +17,9 @@ from navplane.crypto.token import TokenVerifier
 from navplane.errors import Unauthenticated
 from navplane_local.issuer import Issuer
 
+from tests.support.hostile_tokens import BAD_CLAIMS, BAD_HEADERS, HOUR, b64, payload, signed
 from tests.support.http_script import ScriptedServer
 from tests.support.oidc import answers_of, issuing, json_answer, rsa_key
-
-HOUR = 3600
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +36,6 @@ def issuer(served: tuple[Issuer, ScriptedServer]) -> Issuer:
 @pytest.fixture(scope="module")
 def verifier(issuer: Issuer) -> TokenVerifier:
     return TokenVerifier(issuer.url, "navplane")
-
-
-def payload(issuer: Issuer, **changes: object) -> dict[str, object]:
-    now = int(time.time())
-    usual = {"iss": issuer.url, "sub": "local|admin", "aud": "navplane", "iat": now, "exp": now + HOUR}
-    return {name: value for name, value in {**usual, **changes}.items() if value is not ...}
-
-
-def signed(issuer: Issuer, claims: dict[str, object], **header: object) -> str:
-    """Signed by the issuer's own key: what is wrong with it is in `claims` or `header`."""
-    body = json.dumps(claims).encode()
-    return jwt.PyJWS().encode(body, rsa_key(), algorithm="RS256", headers={"kid": issuer.kid, "typ": "JWT", **header})
-
-
-def b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def refused(verifier: TokenVerifier, token: str) -> None:
@@ -89,58 +71,9 @@ def test_an_issuer_that_ends_in_a_slash_is_the_same_issuer(issuer: Issuer, verif
     assert claims.issuer == issuer.url
 
 
-NOW = int(time.time())
-BAD_CLAIMS: dict[str, dict[str, object]] = {
-    "another issuer": {"iss": "https://evil.example"},
-    "no issuer": {"iss": ...},
-    "issuer in a list": {"iss": ["x"]},
-    "another audience": {"aud": "other"},
-    "no audience": {"aud": ...},
-    "empty audience": {"aud": []},
-    "audience as an object": {"aud": {"navplane": 1}},
-    "no subject": {"sub": ...},
-    "empty subject": {"sub": ""},
-    "subject of another type": {"sub": 7},
-    "subject with a line break": {"sub": "local|admin\nx"},
-    "subject of 300 characters": {"sub": "x" * 300},
-    "expired": {"iat": NOW - 2 * HOUR, "exp": NOW - HOUR},
-    "no end": {"exp": ...},
-    "end as a text": {"exp": str(NOW + HOUR)},
-    "end as a boolean": {"exp": True},
-    "end beyond numbers": {"exp": float("inf")},
-    "end that is no number": {"exp": float("nan")},
-    "lives longer than a day": {"iat": NOW, "exp": NOW + 24 * HOUR + 1},
-    "lives for a thousand years": {"exp": NOW + 10**11},
-    "an old start to hide a long life": {"iat": NOW - 400 * 24 * HOUR, "exp": NOW + HOUR},
-    "no start": {"iat": ...},
-    "starts in the future": {"iat": NOW + 2 * HOUR, "exp": NOW + 3 * HOUR},
-    "not yet valid": {"nbf": NOW + HOUR},
-    "not before a text": {"nbf": "soon"},
-    "ID token by its nonce": {"nonce": "n"},
-    "ID token by at_hash": {"at_hash": "h"},
-    "ID token by token_use": {"token_use": "id"},
-    "ID token by typ": {"typ": "ID"},
-    "refresh token by typ": {"typ": "Refresh"},
-}
-
-
 @pytest.mark.parametrize("case", BAD_CLAIMS)
 def test_claims_that_are_not_for_us_now_are_refused(issuer: Issuer, verifier: TokenVerifier, case: str) -> None:
     refused(verifier, signed(issuer, payload(issuer, **BAD_CLAIMS[case])))
-
-
-BAD_HEADERS: dict[str, dict[str, object]] = {
-    "critical extension": {"crit": ["exp"]},
-    "critical extension that the library knows": {"crit": ["b64"], "b64": True},
-    "key by address": {"jku": "https://evil.example/jwks.json"},
-    "key inside": {"jwk": {"kty": "oct", "k": "AAAA"}},
-    "certificate by address": {"x5u": "https://evil.example/cert"},
-    "certificate inside": {"x5c": ["AAAA"]},
-    "unknown key": {"kid": "nobody's"},
-    "empty key name": {"kid": ""},
-    "ID token type": {"typ": "id_token+jwt"},
-    "nested token type": {"typ": "JWE"},
-}
 
 
 @pytest.mark.parametrize("case", BAD_HEADERS)

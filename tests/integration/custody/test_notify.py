@@ -303,7 +303,7 @@ def test_mail_without_a_sender_and_a_topic_that_is_not_there_say_why(stage: Stag
     stage.destination("ops@example.com", kind="email")
     stage.tell()
     stage.notifier.run()
-    assert stage.rows() == [["pending", 1, "There is no mail here: ALERT_MAIL_FROM is not set."]]
+    assert stage.rows() == [["pending", 1, "There is no mail here: MAIL_SENDER is not set."]]
     stage.superuser.run("DELETE FROM alert_deliveries")
     stage.destination("arn:aws:sns:us-east-1:123456789012:gone", kind="sns")
     stage.tell(80)

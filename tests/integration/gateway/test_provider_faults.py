@@ -13,13 +13,20 @@ from tests.support.gateway import GatewayServer
 from tests.support.provider import Close, Cut, FakeProvider, Hang, Step, answer, chunk, head, json_answer, stream
 
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
-BODIES = {CHAT: {"model": "gpt-5"}, MESSAGES: {"model": "claude-opus-5"}, RESPONSES: {"model": "gpt-5"}}
+GEMINI = "/google/v1/chat/completions"
+BODIES = {
+    CHAT: {"model": "gpt-5"},
+    MESSAGES: {"model": "claude-opus-5"},
+    RESPONSES: {"model": "gpt-5"},
+    GEMINI: {"model": "gemini-3"},
+}
 FIRST = {
     CHAT: b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n',
     MESSAGES: b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":77}}}\n\n',
     RESPONSES: b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"Hello"}\n\n',
+    GEMINI: b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n',
 }
-SURFACES = [CHAT, MESSAGES, RESPONSES]
+SURFACES = [CHAT, MESSAGES, RESPONSES, GEMINI]
 UPSTREAM_ERROR = ("upstream_error", "api_error")
 
 
@@ -27,7 +34,8 @@ UPSTREAM_ERROR = ("upstream_error", "api_error")
 def server(provider: FakeProvider) -> Iterator[GatewayServer]:
     """Impatient, so that silence is noticed at once."""
     limits = Limits(first_byte=0.2, first_byte_streamed=0.2, idle=0.2, response_bytes=100_000)
-    with GatewayServer({"openai": provider.url, "anthropic": provider.url}, limits=limits) as running:
+    providers = dict.fromkeys(("openai", "anthropic", "google"), provider.url)
+    with GatewayServer(providers, limits=limits) as running:
         yield running
 
 
@@ -117,7 +125,7 @@ def assert_error_event(path: str, event: bytes, code: str) -> None:
     assert event.endswith(b"\n\n")
     assert b"[DONE]" not in event
     *name, data = event.strip().split(b"\n")
-    assert name == ([] if path == CHAT else [b"event: error"])
+    assert name == ([] if path in (CHAT, GEMINI) else [b"event: error"])
     error = json.loads(data.removeprefix(b"data: "))["error"]
     assert code_of(path, error) == ({"upstream_timeout": "timeout_error"}.get(code, "api_error") if path == MESSAGES else code)
 

@@ -8,7 +8,7 @@ from navplane.gate.gate import Caller
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.ingest.consume import Consumer
 from navplane.store.database import Connection, Database
-from navplane.store.request_logs import RequestRow, list_requests
+from navplane.store.request_rows import RequestRow, list_requests
 
 from tests.support.postgres import TestDatabase
 from tests.support.queue_memory import MemoryQueue

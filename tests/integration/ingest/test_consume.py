@@ -16,7 +16,8 @@ from navplane.model.ids import RequestId
 from navplane.model.usage import Outcome, Usage, UsageQuality
 from navplane.queue.message import DeadLetter
 from navplane.store.database import Connection, Database
-from navplane.store.request_logs import NO_PARTITION, RequestRow
+from navplane.store.request_logs import NO_PARTITION
+from navplane.store.request_rows import RequestRow
 
 from tests.support.gate_memory import MemoryGate
 from tests.support.postgres import TestDatabase

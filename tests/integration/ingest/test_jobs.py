@@ -16,7 +16,7 @@ from navplane.model.ids import new_request_id
 from navplane.queue.message import Message
 from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
 from navplane.store.database import Connection
-from navplane.store.request_logs import RequestRow
+from navplane.store.request_rows import RequestRow
 
 from tests.support.postgres import TestDatabase
 from tests.support.tenants import seed_reservations

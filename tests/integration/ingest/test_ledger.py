@@ -14,7 +14,7 @@ from navplane.model.usage import Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.store import rollups
 from navplane.store.database import Connection, Database
-from navplane.store.request_logs import RequestRow
+from navplane.store.request_rows import RequestRow
 from pg8000.exceptions import DatabaseError
 
 from tests.support.postgres import TestDatabase

@@ -13,7 +13,7 @@ from navplane.ingest.reap import GRACE, Reaper
 from navplane.model.ids import RequestId, new_request_id, time_of
 from navplane.model.usage import Outcome, Usage, UsageQuality
 from navplane.store.database import Connection, Database
-from navplane.store.request_logs import RequestRow
+from navplane.store.request_rows import RequestRow
 
 from tests.support.postgres import TestDatabase
 from tests.support.queue_memory import MemoryQueue

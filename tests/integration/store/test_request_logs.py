@@ -12,7 +12,8 @@ from navplane.model.ids import new_id, new_request_id
 from navplane.model.usage import Outcome, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection, Database
-from navplane.store.request_logs import RecordResult, RequestRow, Unrecordable, list_requests, record
+from navplane.store.request_logs import RecordResult, Unrecordable, record
+from navplane.store.request_rows import RequestRow, list_requests
 from pg8000.exceptions import DatabaseError
 
 from tests.support.postgres import TestDatabase

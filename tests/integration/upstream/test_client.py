@@ -1,10 +1,16 @@
 """The HTTP client to providers, against a provider of raw bytes."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from navplane.errors import (
     NavPlaneError,
     OrganizationDisabled,
@@ -259,3 +265,59 @@ def test_cookies_are_not_kept() -> None:
 
         with_client(provider, use)
         assert provider.last.all("cookie") == []
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """Of 127.0.0.1, valid now, and vouched for by nobody."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "both.pem").write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "both.pem")
+    return context
+
+
+@pytest.mark.parametrize("speaks", ["a certificate of its own making", "no TLS at all"])
+def test_who_can_not_prove_to_be_the_provider_is_sent_nothing(tmp_path: Path, speaks: str) -> None:
+    received: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if speaks == "no TLS at all":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        received.append(await reader.read(65536))
+        writer.close()
+
+    async def run() -> None:
+        tls = None if speaks == "no TLS at all" else self_signed(tmp_path)
+        server = await asyncio.start_server(hear, "127.0.0.1", 0, ssl=tls)
+        port = server.sockets[0].getsockname()[1]
+        client = UpstreamClient(Origins(overrides={}, demo_url=None))
+        asked = UpstreamRequest(
+            origin=Origin(scheme="https", host="127.0.0.1", port=port),
+            method="POST",
+            path="/v1/x",
+            headers=((b"authorization", b"Bearer sk-for-the-provider-only"),),
+            body=b"a prompt",
+            first_byte_seconds=5.0,
+        )
+        with pytest.raises(UpstreamUnreachable) as raised:
+            await client.send(asked)
+        assert not raised.value.billable
+        await client.aclose()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(run())
+    assert b"sk-for-the-provider-only" not in b"".join(received)
+    assert b"a prompt" not in b"".join(received)

@@ -11,7 +11,8 @@ from navplane.model.provider_key import Secret
 from navplane.upstream.address import NotPublic
 from navplane.upstream.client import PublicResolver, UpstreamClient, UpstreamRequest
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import CUSTOM, Origin
+from navplane.upstream.provider import Origin
+from navplane.upstream.providers import CUSTOM
 from navplane.upstream.validate import validate_key
 
 from tests.support.provider import FakeProvider, json_answer

@@ -3,7 +3,8 @@
 import pytest
 from navplane.errors import DependencyUnavailable, ProviderKeyInvalid
 from navplane.model.provider_key import Secret
-from navplane.upstream.provider import ANTHROPIC, OPENAI, Origin, Provider
+from navplane.upstream.provider import Origin, Provider
+from navplane.upstream.providers import ANTHROPIC, OPENAI
 from navplane.upstream.validate import validate_key
 
 from tests.support.provider import Close, FakeProvider, answer, json_answer

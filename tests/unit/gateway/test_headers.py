@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from navplane.gateway.headers import KeyFinder, Redactor, downstream_headers, native_id, upstream_headers
-from navplane.upstream.provider import ANTHROPIC, OPENAI, Provider
+from navplane.upstream.provider import Provider
+from navplane.upstream.providers import ANTHROPIC, OPENAI
 
 KEY = "np_01234567-89ab-4cde-8f01-23456789abcd"
 KEYS = KeyFinder(("np_", "lc_"))

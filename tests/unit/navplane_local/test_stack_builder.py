@@ -18,6 +18,7 @@ VALUES = LocalValues(
     demo_upstream_url="http://127.0.0.1:2",
     lambda_url="http://127.0.0.1:5",
     kek_provider="local",
+    mail_outbox="/state/mail",
     api_key_prefixes="np_",
     admin_calls_per_minute=100,
     overrides={"openai": "http://127.0.0.1:3"},

@@ -3,7 +3,8 @@
 import pytest
 from navplane.upstream.address import NotPublic, is_public, own_origin, public_addresses
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import AZURE, BEDROCK, CUSTOM, OPENAI, Origin, Provider
+from navplane.upstream.provider import Origin, Provider
+from navplane.upstream.providers import AZURE, BEDROCK, CUSTOM, OPENAI
 
 TAKEN = [
     (AZURE, "https://my-resource.openai.azure.com"),

@@ -3,7 +3,7 @@
 import pytest
 from navplane.model.provider_key import Secret
 from navplane.upstream.auth import auth_header
-from navplane.upstream.provider import ANTHROPIC, OPENAI
+from navplane.upstream.providers import ANTHROPIC, OPENAI
 
 KEY = Secret(b"sk-1")
 BEARER = (b"authorization", b"Bearer sk-1")

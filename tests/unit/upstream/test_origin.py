@@ -3,7 +3,8 @@
 import pytest
 from navplane.errors import ConfigurationError, UpstreamUnreachable
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import ANTHROPIC, OPENAI, Origin
+from navplane.upstream.provider import Origin
+from navplane.upstream.providers import ANTHROPIC, OPENAI
 
 DEMO = "http://127.0.0.1:9000"
 

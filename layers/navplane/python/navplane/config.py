@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -183,20 +184,66 @@ def require_loopback(name: str, url: str) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcSettings:
     """Whose tokens the admin API takes, and for whom they must be meant. `admin_subjects` are platform admins whatever their
-    claims say: the way in for the first one."""
+    claims say: the way in for the first one. `others` are further issuers, each with its audience."""
 
     issuer: str
     audience: str
     admin_subjects: frozenset[str]
+    others: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
         subjects = env.get("PLATFORM_ADMIN_SUBJECTS", "")
+        issuer, audience = issuer_and_audience(env)
         return cls(
-            issuer=require(env, "OIDC_ISSUER").rstrip("/"),
-            audience=require(env, "OIDC_AUDIENCE"),
+            issuer=issuer,
+            audience=audience,
             admin_subjects=frozenset(subject.strip() for subject in subjects.split(",") if subject.strip()),
+            others=_other_issuers(env, first=issuer),
         )
+
+
+def issuer_and_audience(env: Environment) -> tuple[str, str]:
+    """OIDC_ISSUER and OIDC_AUDIENCE, or AUTH0_DOMAIN and AUTH0_AUDIENCE in their place."""
+    domain = env.get("AUTH0_DOMAIN")
+    if not domain:
+        return require(env, "OIDC_ISSUER").rstrip("/"), require(env, "OIDC_AUDIENCE")
+    if env.get("OIDC_ISSUER"):
+        raise ConfigurationError("OIDC_ISSUER and AUTH0_DOMAIN are both set: unset one. OIDC_OTHER_ISSUERS takes more issuers.")
+    if "/" in domain or ":" in domain:
+        raise ConfigurationError(f"AUTH0_DOMAIN is {domain!r}; it is a host alone, such as acme.eu.auth0.com.")
+    return f"https://{domain}", require(env, "AUTH0_AUDIENCE")
+
+
+def _other_issuers(env: Environment, *, first: str) -> Mapping[str, str]:
+    """OIDC_OTHER_ISSUERS: `issuer audience`, and commas between them."""
+    others: dict[str, str] = {}
+    for part in (part for part in env.get("OIDC_OTHER_ISSUERS", "").split(",") if part.strip()):
+        match part.split():
+            case [issuer, audience] if issuer.rstrip("/") not in (first, *others) and "://" in issuer:
+                others[issuer.rstrip("/")] = audience
+            case _:
+                raise ConfigurationError(
+                    f"OIDC_OTHER_ISSUERS has {part.strip()!r}; it looks like `https://one.example.com audience, "
+                    "https://two.example.com audience`, and names each issuer once."
+                )
+    return others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSettings:
+    """Who mail is from, sent by SES; or, in local mode, the directory where it stays instead."""
+
+    sender: str | None
+    outbox: Path | None
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        sender, outbox = env.get("MAIL_SENDER") or None, env.get("MAIL_OUTBOX") or None
+        mode = choose(env, "NAVPLANE_MODE", Mode, Mode.AWS)
+        if outbox and mode is not Mode.LOCAL:
+            raise ConfigurationError("MAIL_OUTBOX is set, but NAVPLANE_MODE is not local: unset it. Mail holds secrets.")
+        return cls(sender=sender, outbox=Path(outbox) if outbox else None)
 
 
 def region_of(env: Environment) -> Region:
@@ -282,6 +329,18 @@ class AdminSettings:
             key_prefixes=key_prefixes(env),
             conduct=ConductSettings.from_env(env),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenancySettings:
+    """admin_tenancy: the admin settings, and how invitations are mailed."""
+
+    admin: AdminSettings
+    mail: MailSettings
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(admin=AdminSettings.from_env(env), mail=MailSettings.from_env(env))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,7 +451,7 @@ class NotifierSettings:
         return cls(
             database=DatabaseSettings.from_env(env),
             kek=KekSettings.from_env(env),
-            mail_from=env.get("ALERT_MAIL_FROM", ""),
+            mail_from=env.get("MAIL_SENDER", ""),
             loopback=choose(env, "NAVPLANE_MODE", Mode, Mode.AWS) is Mode.LOCAL,
         )
 

@@ -274,6 +274,13 @@ class Conflict(NavPlaneError):
     code = "conflict"
 
 
+class Gone(NavPlaneError):
+    """It was there, and is used up."""
+
+    status = 410
+    code = "gone"
+
+
 class IdempotencyConflict(NavPlaneError):
     """The first call under the key still runs, or its answer was lost after it changed something."""
 

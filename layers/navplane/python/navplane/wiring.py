@@ -10,9 +10,11 @@ from navplane.config import (
     DatabaseSettings,
     KekProvider,
     KekSettings,
+    MailSettings,
     NotifierSettings,
     ProbeSettings,
     ProviderKeysSettings,
+    TenancySettings,
     UpstreamSettings,
 )
 from navplane.errors import ConfigurationError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from navplane.custody.probe_provider import ProviderProbe
     from navplane.custody.rewrap import Rewrapper
     from navplane.gate.gate import Gate
+    from navplane.model.mail import Mailer
     from navplane.model.price_line import PricedCall, PriceLine
     from navplane.model.provider_key import Secret
     from navplane.queue.chain import Sender
@@ -167,7 +170,7 @@ def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) 
 
     db, conduct = database(settings.database, size=size), settings.conduct
     access = Access(
-        TokenVerifier(settings.oidc.issuer, settings.oidc.audience),
+        TokenVerifier(settings.oidc.issuer, settings.oidc.audience, others=settings.oidc.others),
         database=db,
         admin_subjects=settings.oidc.admin_subjects,
         records_users=records_users,
@@ -180,6 +183,26 @@ def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) 
         key_prefixes=settings.key_prefixes,
         cors_origins=conduct.cors_origins,
     )
+
+
+def tenancy_plane(settings: TenancySettings) -> "Plane":
+    """The plane of who invites people."""
+    from dataclasses import replace
+
+    return replace(admin_plane(settings.admin, records_users=True), mailer=mailer(settings.mail))
+
+
+def mailer(settings: MailSettings) -> "Mailer | None":
+    """None where nobody said who mail is from."""
+    if settings.outbox is not None:
+        from navplane.mail.outbox import OutboxMailer
+
+        return OutboxMailer(settings.outbox)
+    if settings.sender is None:
+        return None
+    from navplane.mail.ses import SesMailer
+
+    return SesMailer(sender=settings.sender)
 
 
 def analytics_plane(settings: AdminSettings, *, size: int = 2) -> "Plane":

@@ -89,7 +89,7 @@ class Access:
         user = self._seen(db, claims, now)
         configured = claims.principal in self._admin_subjects
         if user is None:
-            return Principal(subject=claims.principal, email=claims.email, is_platform_admin=configured)
+            return Principal(subject=claims.principal, is_platform_admin=configured)
         if user.tokens_not_before is not None and claims.issued_at < user.tokens_not_before:
             raise Unauthenticated(SIGN_IN_AGAIN)
         if user.deactivated_at is not None:
@@ -98,7 +98,7 @@ class Access:
         return Principal(
             subject=claims.principal,
             user_id=user.id,
-            email=claims.email if claims.email_verified is not False else None,
+            email=claims.email if claims.email_verified else None,
             is_platform_admin=configured or user.is_platform_admin,
             grants=frozenset(Grant(role=Role(role), workspace_id=workspace_id) for role, workspace_id in given),
         )

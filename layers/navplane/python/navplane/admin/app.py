@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from navplane import __version__
 from navplane.admin import idempotency, problem
 from navplane.admin.edge import Edge
+from navplane.admin.export_files import COMPLETE_TO, NEXT_CURSOR
 from navplane.admin.plane import Plane
 from navplane.errors import NavPlaneError
 
@@ -18,7 +19,7 @@ TEXT_TYPES = ["text/", "application/json", problem.MEDIA_TYPE]
 
 
 # What a page of another origin may read of an answer, and send with a call.
-EXPOSED_HEADERS = ("etag", "retry-after", "x-navplane-request-id", idempotency.REPLAYED)
+EXPOSED_HEADERS = ("etag", "retry-after", "x-navplane-request-id", idempotency.REPLAYED, COMPLETE_TO, NEXT_CURSOR)
 SENT_HEADERS = ("authorization", "content-type", "if-match", idempotency.HEADER)
 
 

@@ -15,7 +15,7 @@ from navplane.admin.focus import COLUMNS as COSTS
 from navplane.admin.table import Column, Piece, Place, Table
 from navplane.errors import DependencyUnavailable
 from navplane.model.export_job import MOST_AT_ONCE, MOST_ROWS, ExportJob, ExportState, ExportSubject
-from navplane.store import export_jobs
+from navplane.store import export_jobs, exports
 from navplane.store.database import Connection, Database
 from navplane.store.export_jobs import Part
 from navplane.store.request_filter import Wanted
@@ -133,11 +133,11 @@ def _usage(db: Connection, job: ExportJob, _limit: int) -> tuple[Table, None]:
 
 
 def _costs(db: Connection, job: ExportJob, _limit: int) -> tuple[Table, str | None]:
-    """A day at a time."""
+    """A day at a time, of those that have costs."""
     day = datetime.fromisoformat(job.cursor) if job.cursor else job.starts_at
-    following = day + DAY
-    table = export_tables.costs(db, org_id=job.org_id, start=day, end=following, limit=MOST_AT_ONCE + 1)
-    return table, following.isoformat() if following < job.ends_at else None
+    table = export_tables.costs(db, org_id=job.org_id, start=day, end=day + DAY, limit=MOST_AT_ONCE + 1)
+    following = exports.first_day(db, org_id=job.org_id, start=day + DAY, end=job.ends_at)
+    return table, following.isoformat() if following else None
 
 
 READ: Mapping[ExportSubject, Callable[[Connection, ExportJob, int], tuple[Table, str | None]]] = {

@@ -45,9 +45,9 @@ def export_requests(
     file_format: FileFormat = ExportFormat.CSV,
 ) -> StreamingResponse:
     """The same filters as the list's. If there are more, the header `x-navplane-next-cursor` is the next file's `cursor`."""
-    with about.reading() as (db, _):
+    with about.reading() as (db, complete):
         table, following = export_tables.requests(db, org_id=about.org_id, wanted=wanted, limit=limit, cursor=cursor)
-    return answered(table, file_format, name="requests", next_cursor=following)
+    return answered(table, file_format, name="requests", complete_to=complete, next_cursor=following)
 
 
 @router.get(
@@ -61,9 +61,9 @@ def export_usage(
 ) -> StreamingResponse:
     """All groups of the breakdown, so that they add up to its totals; ids with what they are called."""
     usage_answers.must_make_sense(about, by)
-    with about.reading() as (db, _):
+    with about.reading() as (db, complete):
         table = export_tables.usage(db, org_id=about.org_id, selection=selection, by=by, limit=MOST + 1)
-    return answered(_few_enough(table), file_format, name="usage")
+    return answered(_few_enough(table), file_format, name="usage", complete_to=complete)
 
 
 @router.get(
@@ -77,9 +77,9 @@ def export_focus(about: About, first: FirstDay, last: LastDay, file_format: File
     since, until = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, last))
     if not timedelta() < until - since <= LONGEST:
         raise Invalid("The end must be after the start, and by 400 days at most.")
-    with about.reading() as (db, _):
+    with about.reading() as (db, complete):
         table = export_tables.costs(db, org_id=about.org_id, start=since, end=until, limit=MOST + 1)
-    return answered(_few_enough(table), file_format, name="focus")
+    return answered(_few_enough(table), file_format, name="focus", complete_to=complete)
 
 
 def _few_enough(table: Table) -> Table:

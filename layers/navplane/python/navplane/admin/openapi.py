@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from navplane.admin import (
+    acceptance,
     alert_destinations,
     alerts,
     api_keys,
@@ -22,6 +23,7 @@ from navplane.admin import (
     export_parts,
     exports,
     health,
+    invitations,
     ledger_jobs,
     limits,
     members,
@@ -93,6 +95,8 @@ ROUTERS = (
     shredding.router,
     workspaces.router,
     members.router,
+    invitations.router,
+    acceptance.router,
     service_keys.router,
     users.router,
     api_keys.router,

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from navplane.admin.access import Access
 from navplane.admin.readiness import Readiness
 from navplane.crypto.kek import KekWrapper
+from navplane.model.mail import Mailer
 from navplane.model.price_line import PricedCall, PriceLine
 from navplane.model.probe import Probe
 from navplane.model.tenancy import Region
@@ -31,7 +32,7 @@ class KeyDesk:
 class Plane:
     """`key_prefixes`: the first one is given to new API keys. Pages of `cors_origins`, and of no other origin, may call.
     `key_desk` and `probe` are there only where the provider-key routes are, `readiness` where /ready is, `list_lines` where
-    requests are read: it explains a list price, if this release holds the list."""
+    requests are read: it explains a list price, if this release holds the list. Without a `mailer` nobody is invited."""
 
     database: Database
     access: Access
@@ -41,6 +42,7 @@ class Plane:
     key_desk: KeyDesk | None = None
     list_lines: Callable[[PricedCall], tuple[PriceLine, ...] | None] = lambda _: None
     probe: Probe | None = None
+    mailer: Mailer | None = None
     readiness: Readiness = Readiness({})  # noqa: RUF009 - without probes it has no state worth a copy
 
 

@@ -17,7 +17,7 @@ from navplane.admin.problem import responses
 from navplane.admin.requests import RequestCursor, RequestView, TheWanted, view_of
 from navplane.admin.usage_answers import Asking, Dimensions, TheSelection
 from navplane.model.export_job import ExportFormat
-from navplane.store import budgets, request_logs
+from navplane.store import budgets, request_rows
 from navplane.store.organizations import Position
 
 router = APIRouter(tags=["platform usage"], dependencies=[require(Permission.PLATFORM_USAGE_READ)])
@@ -50,7 +50,7 @@ def list_platform_requests(
 ) -> OwnedRequestPage:
     """What is asked for must hold all at once."""
     with about.reading() as (db, complete):
-        found = request_logs.list_requests(db, org_id=None, limit=limit + 1, cursor=cursor, wanted=wanted)
+        found = request_rows.list_requests(db, org_id=None, limit=limit + 1, cursor=cursor, wanted=wanted)
     items, last = paging.cut(found, limit=limit)
     return OwnedRequestPage(
         items=[OwnedRequestView(**view_of(item).model_dump(), org_id=item.org_id) for item in items],

@@ -20,7 +20,7 @@ from navplane.model.price import AgreedRates, PriceOverride
 from navplane.store import price_overrides
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 router = APIRouter(tags=["prices"])
 

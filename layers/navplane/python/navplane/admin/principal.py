@@ -16,8 +16,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """`subject` is what the audit calls them. `user_id` is None for a service key, and for a user who was never written down;
-    `key_org_id` is a service key's organization. `grants` are those in the organization that the call's path names."""
+    """`subject` is what the audit calls them, `email` an address that their issuer vouches for. `user_id` is None for a service
+    key, and for a user who was never written down; `key_org_id` is a service key's organization. `grants` are those in the
+    organization that the call's path names."""
 
     subject: str
     user_id: UUID | None = None

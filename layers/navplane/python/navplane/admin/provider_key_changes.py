@@ -23,7 +23,7 @@ from navplane.model.tenancy import Region
 from navplane.store import provider_keys
 from navplane.store.database import Connection, Database
 from navplane.store.outbox import Aggregate
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 router = APIRouter(tags=["provider keys"])
 

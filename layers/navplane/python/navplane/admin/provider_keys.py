@@ -24,7 +24,8 @@ from navplane.store.database import Database
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
 from navplane.upstream.address import own_origin
-from navplane.upstream.provider import PROVIDERS, Provider
+from navplane.upstream.provider import Provider
+from navplane.upstream.providers import PROVIDERS
 from navplane.upstream.validate import validate_key
 
 router = APIRouter(tags=["provider keys"])

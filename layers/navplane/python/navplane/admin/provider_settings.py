@@ -18,7 +18,7 @@ from navplane.model.policy import Policy, PolicyScope
 from navplane.store import policies
 from navplane.store.database import Connection
 from navplane.store.outbox import Aggregate
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 router = APIRouter(tags=["provider settings"])
 

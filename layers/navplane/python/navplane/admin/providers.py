@@ -6,7 +6,8 @@ from pydantic import Field
 from navplane.admin.fields import View
 from navplane.model.dialect import Dialect
 from navplane.model.usage import Endpoint
-from navplane.upstream.provider import PROVIDERS, Provider
+from navplane.upstream.provider import Provider
+from navplane.upstream.providers import PROVIDERS
 
 router = APIRouter(tags=["providers"])
 

@@ -18,7 +18,7 @@ from navplane.model.price_line import PricedCall, PriceLine, agreed_lines, overr
 from navplane.model.usage import PriceQuality
 from navplane.store import price_overrides, receipts
 from navplane.store.database import Connection
-from navplane.store.request_logs import RequestRow
+from navplane.store.request_rows import RequestRow
 
 router = APIRouter(tags=["requests"])
 

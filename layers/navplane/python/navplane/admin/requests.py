@@ -17,7 +17,7 @@ from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import NotFound
 from navplane.model.usage import Outcome, PriceQuality, UsageQuality
-from navplane.store import organizations, request_logs
+from navplane.store import organizations, request_rows
 from navplane.store.completeness import complete_to
 from navplane.store.request_filter import FILTERS, Wanted
 
@@ -129,11 +129,11 @@ def list_requests(
         if not organizations.ever_existed(db, org_id=org_id):
             raise NotFound(NO_SUCH_ORGANIZATION)
         complete = complete_to(db, org_id=org_id)
-        found = request_logs.list_requests(db, org_id=org_id, limit=limit + 1, cursor=cursor, wanted=wanted)
+        found = request_rows.list_requests(db, org_id=org_id, limit=limit + 1, cursor=cursor, wanted=wanted)
     items, last = paging.cut(found, limit=limit)
     next_cursor = str(last.request_id) if last else None
     return RequestPage(items=[view_of(item) for item in items], next_cursor=next_cursor, complete_to=complete)
 
 
-def view_of(row: request_logs.RequestRow) -> RequestView:
+def view_of(row: request_rows.RequestRow) -> RequestView:
     return RequestView(**{**asdict(row), **asdict(row.usage), "total_tokens": row.usage.total_tokens})

@@ -94,6 +94,10 @@ class Permission(StrEnum):
     WORKSPACE_CREATE = "workspace:create"
     WORKSPACE_UPDATE = "workspace:update"
     WORKSPACE_DELETE = "workspace:delete"
+    INVITATION_LIST = "invitation:list"
+    INVITATION_CREATE = "invitation:create"
+    INVITATION_REVOKE = "invitation:revoke"
+    INVITATION_ACCEPT = "invitation:accept"
 
 
 class Role(StrEnum):
@@ -135,7 +139,9 @@ PLATFORM_ONLY = frozenset(
     }
 )
 # Anybody's whose credential is good. What they see is still their own.
-SIGNED_IN = frozenset({Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST})
+SIGNED_IN = frozenset(
+    {Permission.ORGANIZATION_LIST, Permission.AUDIT_KEYS, Permission.MODEL_PRICE_LIST, Permission.INVITATION_ACCEPT}
+)
 
 _OF_AN_ORGANIZATION = frozenset(Permission) - PLATFORM_ONLY - SIGNED_IN
 _BASICS = frozenset({Permission.ORGANIZATION_READ, Permission.WORKSPACE_LIST})

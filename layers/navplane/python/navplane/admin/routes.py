@@ -21,7 +21,7 @@ from navplane.store.database import Connection
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
 from navplane.store.routes import KeptRoute
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 router = APIRouter(tags=["routes"])
 

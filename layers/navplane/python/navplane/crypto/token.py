@@ -1,8 +1,9 @@
 """Access tokens of the admin API: JWTs of trusted OIDC issuers (RFC 7519, RFC 9068), verified against their published keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import jwt
@@ -18,6 +19,9 @@ MAX_SUBJECT_LENGTH = 255
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 # Headers by which a token would choose its own key or its own rules.
 REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc"})
+# Auth0's, Okta's and Entra's, RFC 9068's, and what anybody may add.
+PERMISSION_CLAIMS = ("permissions", "scp", "scope", "roles", "groups")
+MAX_PERMISSIONS = 100
 # Claims that only an ID token has: it proves a login to a client, and is no permission to call an API.
 ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
@@ -38,14 +42,15 @@ class Claims:
 
 
 class TokenVerifier:
-    """Raises Unauthenticated for every token that is not a current access token of a trusted issuer for `audience`, and
-    DependencyUnavailable when that issuer's keys can't be had. Each issuer's keys are for its own tokens alone."""
+    """Raises Unauthenticated for every token that is not a current access token of a trusted issuer for its audience, and
+    DependencyUnavailable when that issuer's keys can't be had. `others` are trusted, too: issuer → audience. Each issuer's
+    keys are for its own tokens alone."""
 
-    def __init__(self, issuer: str | Sequence[str], audience: str) -> None:
-        issuers = [issuer] if isinstance(issuer, str) else list(issuer)
-        self._first = issuers[0].rstrip("/")
-        self._audience = audience
-        self._keys = {one.rstrip("/"): SigningKeys(one) for one in issuers}
+    def __init__(self, issuer: str, audience: str, *, others: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._first = issuer.rstrip("/")
+        trusted = {**others, issuer: audience}
+        self._audiences = {one.rstrip("/"): audience for one, audience in trusted.items()}
+        self._keys = {one: SigningKeys(one) for one in self._audiences}
 
     def verify(self, token: str) -> Claims:
         try:
@@ -65,7 +70,7 @@ class TokenVerifier:
             token,
             key,
             algorithms=list(ALGORITHMS),
-            audience=self._audience,
+            audience=self._audiences[issuer],
             # Some issuers end in a slash; settings are kept without it.
             issuer=[issuer, issuer + "/"],
             leeway=LEEWAY_SECONDS,
@@ -87,7 +92,6 @@ class TokenVerifier:
         subject, issuer = payload["sub"], payload["iss"].removesuffix("/")
         if not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isprintable():
             raise ValueError("the subject is empty, too long or not printable")
-        verified = _claim(payload, "email_verified")
         return Claims(
             issuer=issuer,
             subject=subject,
@@ -95,9 +99,9 @@ class TokenVerifier:
             principal=subject if issuer == self._first else f"{issuer}#{subject}",
             issued_at=datetime.fromtimestamp(payload["iat"], UTC),
             email=_text(_claim(payload, "email")),
-            email_verified=verified if isinstance(verified, bool) else None,
+            email_verified=_is_verified(payload),
             name=_text(_claim(payload, "name")),
-            permissions=_texts(payload.get("permissions") or payload.get("roles") or payload.get("groups")),
+            permissions=_permissions(payload),
         )
 
 
@@ -141,8 +145,19 @@ def _claim(payload: Mapping[str, Any], name: str) -> object:
     return next((value for key, value in payload.items() if key.startswith("https://") and key.endswith("/" + name)), None)
 
 
-def _texts(values: object) -> tuple[str, ...]:
-    """Up to 100, as they are shown."""
-    if not isinstance(values, list):
-        return ()
-    return tuple(text for value in values[:100] if (text := _text(value)))
+def _is_verified(payload: Mapping[str, Any]) -> bool | None:
+    """`xms_edov` is Entra's: the owner of the address's domain was verified. None when nothing is said."""
+    said = _claim(payload, "email_verified")
+    if said is None and payload.get("xms_edov") in (1, "1", "true"):
+        return True
+    return said if isinstance(said, bool) else None
+
+
+def _permissions(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Up to 100, as they are shown: lists, and texts with blanks in between (RFC 9068's `scope`, Entra's `scp`)."""
+    found: dict[str, None] = {}
+    for name in PERMISSION_CLAIMS:
+        values = payload.get(name)
+        listed = values.split() if isinstance(values, str) else values if isinstance(values, list) else []
+        found |= dict.fromkeys(text for value in listed[:MAX_PERMISSIONS] if (text := _text(value)))
+    return tuple(found)[:MAX_PERMISSIONS]

@@ -119,7 +119,7 @@ class Notifier:
         elif self.mail_from:
             announcements.mail(sender=self.mail_from, to=parcel.address, **said)
         else:
-            raise NotDelivered("There is no mail here: ALERT_MAIL_FROM is not set.")
+            raise NotDelivered("There is no mail here: MAIL_SENDER is not set.")
 
     def _finish(self, parcel: Parcel, error: str, tries: int) -> None:
         now = self.clock()

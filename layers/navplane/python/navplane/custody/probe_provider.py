@@ -13,7 +13,7 @@ from navplane.model.provider_key import SealedProviderKey, Secret
 from navplane.store import provider_keys
 from navplane.store.database import Database
 from navplane.upstream.origin import Origins
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 from navplane.upstream.validate import validate_key
 
 

@@ -20,7 +20,7 @@ from navplane.gateway.memory import AdmissionMemory, Remembered
 from navplane.gateway.threads import Threads, run_in
 from navplane.model.provider_key import Secret
 from navplane.telemetry import logger
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

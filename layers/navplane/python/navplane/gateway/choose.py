@@ -7,7 +7,7 @@ from navplane.errors import ProviderKeyMissing
 from navplane.gate.gate import Admission, Candidate
 from navplane.gateway.call import Call
 from navplane.gateway.key_health import KeyHealth
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 # However long a chain is: a caller waits for all of it.
 MAX_TRIES = 5

@@ -23,7 +23,7 @@ from navplane.gateway.key_health import LONGEST_SECONDS, KeyHealth
 from navplane.gateway.limits import Limits
 from navplane.model.provider_key import Secret
 from navplane.upstream.client import UpstreamClient, UpstreamResponse
-from navplane.upstream.provider import PROVIDERS
+from navplane.upstream.providers import PROVIDERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

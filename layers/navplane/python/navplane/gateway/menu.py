@@ -20,7 +20,7 @@ from navplane.gateway.route import Route
 from navplane.gateway.threads import Threads, run_in
 from navplane.model.dialect import Dialect
 from navplane.model.usage import Endpoint, Outcome
-from navplane.upstream.provider import PROVIDERS, serving
+from navplane.upstream.providers import PROVIDERS, serving
 
 # What a list of models is for.
 _ENDPOINTS = {Dialect.OPENAI: Endpoint.CHAT_COMPLETIONS, Dialect.ANTHROPIC: Endpoint.MESSAGES}

@@ -8,7 +8,8 @@ from navplane.errors import BadPath, BadQuery, MethodNotAllowed, UnknownEndpoint
 from navplane.gateway.asgi import RawHeaders, first_of
 from navplane.model.dialect import Dialect
 from navplane.model.usage import FILES_AND_BATCHES, Endpoint
-from navplane.upstream.provider import ANTHROPIC, OPENAI, PROVIDERS, Provider
+from navplane.upstream.provider import Provider
+from navplane.upstream.providers import ANTHROPIC, OPENAI, PROVIDERS
 
 # Visible ASCII without the characters that mean something to a URL parser, in segments that are not empty.
 _PLAIN_PATH = re.compile(rb"/(?:[A-Za-z0-9_.~:-]+/)*[A-Za-z0-9_.~:-]*")

@@ -18,7 +18,7 @@ from navplane.gateway.multipart import read_form
 from navplane.gateway.route import check_query
 from navplane.gateway.units import units_of
 from navplane.model.usage import BATCH_CREATIONS, FILES_AND_BATCHES, Endpoint
-from navplane.upstream.provider import serving
+from navplane.upstream.providers import serving
 
 PlanOf = Callable[[Call, str], Awaitable[BatchPlan | None]]
 LARGE_BODY_BYTES = 256 * 1024

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from navplane.model.ids import RequestId
 from navplane.store.database import Connection
+from navplane.store.request_bounds import bounded
 from navplane.store.request_filter import Wanted
 
 # As they are called in the file; ids and names are text there.
@@ -22,18 +23,21 @@ _IDS = frozenset({"request_id", "workspace_id", "key_id", "user_id"})
 def requests(db: Connection, *, org_id: UUID | None, wanted: Wanted, limit: int, cursor: RequestId | None) -> list[list[Any]]:
     """Rows of REQUEST_COLUMNS, newest first; with a `cursor`, those older than that request. `org_id` None: of every
     organization, with whose it is at the end."""
+    within = bounded(db, org_id=org_id, wanted=wanted)
+    if within is None:
+        return []
     columns = ", ".join(f"{name}::text" if name in _IDS else name for name in REQUEST_COLUMNS)
     whose, owner = ("", {"org_id": org_id}) if org_id is not None else (", org_id::text", {})
     found = db.run(
         f"""
         SELECT {columns}{whose} FROM public.request_logs
-         WHERE {"org_id = :org_id AND" if owner else ""} request_id < :cursor AND {wanted.condition()}
+         WHERE {"org_id = :org_id AND" if owner else ""} request_id < :cursor AND {within.condition()}
          ORDER BY request_logs.request_id DESC LIMIT :limit
         """,  # noqa: S608 - what is filled in are names of our own columns
         cursor=cursor or UUID(int=2**128 - 1),
         limit=limit,
         **owner,
-        **wanted.arguments(),
+        **within.arguments(),
     )
     return list(found)
 
@@ -63,3 +67,17 @@ def daily(db: Connection, *, org_id: UUID | None, start: datetime, end: datetime
         **owner,
     )
     return list(found)
+
+
+def first_day(db: Connection, *, org_id: UUID, start: datetime, end: datetime) -> datetime | None:
+    """The first UTC day from `start` on and before `end` that `daily` has rows of."""
+    found: datetime | None = db.run(
+        """
+        SELECT min(starts_at) FROM public.usage_daily
+         WHERE org_id = :org_id AND NOT demo AND starts_at >= :start AND starts_at < :end AND requests > 0
+        """,
+        org_id=org_id,
+        start=start,
+        end=end,
+    )[0][0]
+    return found

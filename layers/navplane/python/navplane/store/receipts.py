@@ -8,7 +8,7 @@ from uuid import UUID
 
 from navplane.model.ids import RequestId
 from navplane.store.database import Connection
-from navplane.store.request_logs import RequestRow, find_request
+from navplane.store.request_rows import RequestRow, find_request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

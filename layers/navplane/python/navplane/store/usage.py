@@ -68,9 +68,40 @@ _SUMMED = ", ".join(f"coalesce(sum({name}), 0)" for name in SUMS)
 _ZONE = """
 SELECT coalesce(bool_and(ahead % 3600 = 0), true), coalesce(bool_and(ahead = 0), true)
   FROM (SELECT extract(epoch FROM (t AT TIME ZONE :zone) - (t AT TIME ZONE 'UTC'))::integer AS ahead
-          FROM generate_series(:start::timestamptz, :end::timestamptz, interval '1 day') AS t) AS days
+          FROM (SELECT generate_series(:start::timestamptz, :end::timestamptz, interval '1 day')
+                UNION ALL SELECT :end::timestamptz) AS sampled (t)) AS days
 """
 INVALID_PARAMETER = "22023"
+
+
+# Where clocks are moved by half an hour, an hour of the wall has a half more, or a half less: then a point begins where the
+# clocks were moved. That is always at a quarter of an hour.
+_HOURS = """
+SELECT date_trunc('hour', t, :zone) AS bucket, min(t) AS began
+  FROM generate_series(date_trunc('hour', CAST(:first AS timestamptz), :zone), CAST(:last AS timestamptz),
+                       interval '15 minutes') AS t
+ GROUP BY 1 HAVING date_trunc('hour', t, :zone) >= date_trunc('hour', CAST(:first AS timestamptz), :zone)
+"""
+
+
+def _buckets(interval: Interval) -> str:
+    """Days and months are counted on the calendar: a midnight that clocks skip would move all that are counted from it. Of one
+    that is there twice, the first is the beginning."""
+    if interval is Interval.HOUR:
+        return _HOURS
+    return f"""
+SELECT bucket, CASE WHEN (began - interval '1 hour') AT TIME ZONE :zone = bucket THEN began - interval '1 hour' ELSE began END
+       AS began
+  FROM (SELECT bucket, bucket AT TIME ZONE :zone AS began
+          FROM generate_series(date_trunc('{interval}', CAST(:first AS timestamptz) AT TIME ZONE :zone),
+                               CAST(:last AS timestamptz) AT TIME ZONE :zone, interval '1 {interval}') AS bucket) AS counted
+"""  # noqa: S608 - what is filled in is one of our own words
+
+
+def _bucket(interval: Interval, column: str) -> str:
+    if interval is Interval.HOUR:
+        return f"date_trunc('hour', {column}, :zone)"
+    return f"date_trunc('{interval}', {column} AT TIME ZONE :zone)"
 
 
 def summary(db: Connection, *, org_id: UUID | None, selection: Selection) -> Totals:
@@ -112,12 +143,10 @@ def timeseries(
     rows = db.run(
         f"""
         WITH summed AS (
-            SELECT date_trunc('{interval}', starts_at, :zone) AS bucket, {", ".join(f"sum({name}) AS {name}" for name in SUMS)}
+            SELECT {_bucket(interval, "starts_at")} AS bucket, {", ".join(f"sum({name}) AS {name}" for name in SUMS)}
               FROM ({used}) AS used GROUP BY 1)
-        SELECT bucket, {", ".join(f"coalesce({name}, 0)" for name in SUMS)}
-          FROM generate_series(date_trunc('{interval}', CAST(:first AS timestamptz), :zone), CAST(:last AS timestamptz),
-                               interval '1 {interval}', :zone) AS bucket
-          LEFT JOIN summed USING (bucket) ORDER BY bucket
+        SELECT began, {", ".join(f"coalesce({name}, 0)" for name in SUMS)}
+          FROM ({_buckets(interval)}) AS buckets LEFT JOIN summed USING (bucket) ORDER BY 1
         """,  # noqa: S608 - what is filled in is one of our own words
         **arguments,
         first=found[0].start,

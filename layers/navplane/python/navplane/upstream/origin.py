@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from navplane.errors import ConfigurationError, UpstreamUnreachable
 from navplane.upstream.address import is_own, own_origin
-from navplane.upstream.provider import PROVIDERS, Origin, Provider
+from navplane.upstream.provider import Origin, Provider
+from navplane.upstream.providers import PROVIDERS
 
 
 class Origins:

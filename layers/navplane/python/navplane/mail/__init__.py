@@ -1,0 +1,1 @@
+"""How mail leaves: through Amazon SES, or into a directory of this machine."""
