@@ -69,6 +69,8 @@ TABLES = [
     Table(name="limit_counters", touched="used", admin="S", reader="S"),
     Table(name="policies", touched="allow_files", admin="SIUD", reader="S"),
     Table(name="routes", touched="position", admin="SIUD", reader="S"),
+    Table(name="workflows", touched="name", admin="SIU", reader="S"),
+    Table(name="workflow_versions", touched="state", admin="SIU", reader="S"),
 ]
 BY_NAME = {table.name: table for table in TABLES}
 
@@ -183,6 +185,11 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
             "org_id": org_id, "id": fresh, "name": str(fresh), "match": "m", "dialect": "openai", "position": 0,
             "targets": "[]",
         },
+        "workflows": {"org_id": org_id, "id": fresh, "name": str(fresh), "created_by": "a"},
+        "workflow_versions": {
+            "org_id": org_id, "id": fresh, "workflow_id": ids["workflow"], "number": fresh.int % 2**31 or 1,
+            "state": "withdrawn", "document": "", "sha256": "", "authors": [], "created_by": "a",
+        },
         "limit_counters": {
             "org_id": org_id, "scope": "key", "scope_id": fresh, "kind": "usd_per_day", "window_name": "d:2026-11-21",
         },
@@ -211,7 +218,8 @@ def world(module_database: TestDatabase) -> World:
     with module_database.superuser() as superuser:
         superuser.run("SELECT public.ensure_request_log_partitions(:now, 1)", now=NOW)
         for org_id in (own, other):
-            ids[org_id] = {name: new_id() for name in ("workspace", "user", "audit_key", "export_job", "destination")}
+            names = ("workspace", "user", "audit_key", "export_job", "workflow", "destination")
+            ids[org_id] = {name: new_id() for name in names}
             ids[org_id]["member"] = ids[org_id]["user"]
             superuser.run(
                 "INSERT INTO public.audit_keys (id, public_key, region, sealed, kek_id, created_at)"
@@ -226,6 +234,8 @@ def world(module_database: TestDatabase) -> World:
                 sql, row = new_row(table.name, org_id, ids[org_id])
                 if table.name == "workspaces":
                     row["id_"] = ids[org_id]["workspace"]
+                if table.name == "workflows":
+                    row["id_"] = ids[org_id]["workflow"]
                 if table.name == "export_jobs":
                     row["id_"] = ids[org_id]["export_job"]
                 if table.name == "alert_destinations":

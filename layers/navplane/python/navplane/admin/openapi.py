@@ -50,6 +50,8 @@ from navplane.admin import (
     shredding,
     usage,
     users,
+    workflow_review,
+    workflows,
     workspaces,
 )
 from navplane.admin.access import Require
@@ -106,6 +108,8 @@ ROUTERS = (
     provider_settings.router,
     policies.router,
     routes.router,
+    workflows.router,
+    workflow_review.router,
     limits.router,
     platform_limits.router,
     price_overrides.router,

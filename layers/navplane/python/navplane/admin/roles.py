@@ -98,6 +98,13 @@ class Permission(StrEnum):
     INVITATION_CREATE = "invitation:create"
     INVITATION_REVOKE = "invitation:revoke"
     INVITATION_ACCEPT = "invitation:accept"
+    WORKFLOW_LIST = "workflow:list"
+    WORKFLOW_READ = "workflow:read"
+    WORKFLOW_CREATE = "workflow:create"
+    WORKFLOW_UPDATE = "workflow:update"
+    WORKFLOW_SUBMIT = "workflow:submit"
+    WORKFLOW_APPROVE = "workflow:approve"
+    WORKFLOW_PUBLISH = "workflow:publish"
 
 
 class Role(StrEnum):
@@ -159,6 +166,14 @@ _API_KEYS = frozenset(
 )
 _SERVICE_KEYS = frozenset({Permission.SERVICE_KEY_LIST, Permission.SERVICE_KEY_CREATE, Permission.SERVICE_KEY_REVOKE})
 _LIMITS = frozenset({Permission.LIMIT_LIST, Permission.LIMIT_CREATE, Permission.LIMIT_UPDATE, Permission.LIMIT_DELETE})
+_WORKFLOW_READING = frozenset({Permission.WORKFLOW_LIST, Permission.WORKFLOW_READ})
+# Not to approve: that is for somebody else.
+_WORKFLOW_WRITING = _WORKFLOW_READING | {
+    Permission.WORKFLOW_CREATE,
+    Permission.WORKFLOW_UPDATE,
+    Permission.WORKFLOW_SUBMIT,
+    Permission.WORKFLOW_PUBLISH,
+}
 _PROVIDER_KEYS = frozenset(
     permission for permission in Permission if permission.value.startswith(("provider_key:", "provider_settings:"))
 )
@@ -175,9 +190,11 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.PLATFORM_ADMIN: frozenset(Permission),
     Role.OWNER: _OF_AN_ORGANIZATION | SIGNED_IN,
     Role.MEMBER: _BASICS | SIGNED_IN,
-    Role.WORKSPACE_ADMIN: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _SERVICE_KEYS | _LIMITS | {Permission.PROVIDER_KEY_LIST},
-    Role.OPERATOR: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | {Permission.PROVIDER_KEY_LIST},
-    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | {Permission.AUDIT_LIST},
+    Role.WORKSPACE_ADMIN: (
+        _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _SERVICE_KEYS | _LIMITS | _WORKFLOW_WRITING | {Permission.PROVIDER_KEY_LIST}
+    ),
+    Role.OPERATOR: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _WORKFLOW_READING | {Permission.PROVIDER_KEY_LIST},
+    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | _WORKFLOW_READING | {Permission.WORKFLOW_APPROVE, Permission.AUDIT_LIST},
     Role.AUDITOR: SIGNED_IN | {permission for permission in _OF_AN_ORGANIZATION if _reads(permission)},
     Role.INTEGRATION_ADMIN: _BASICS | SIGNED_IN | _SERVICE_KEYS | _PROVIDER_KEYS,
 }

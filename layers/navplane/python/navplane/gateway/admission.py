@@ -86,6 +86,7 @@ class Admissions:
                 call.admitted = asked_at
                 _lead(call, answer)
         if isinstance(answer, Refusal):
+            call.workflow_version = answer.workflow_version
             if call.plan is not None and answer.caller is not None:
                 # Why it is refused may be read off the file: nobody else's business.
                 objects.require_own(self._gate, call)
