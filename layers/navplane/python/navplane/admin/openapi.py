@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from navplane.admin import (
     acceptance,
+    alert_destinations,
     alerts,
     api_keys,
     audit,
@@ -29,6 +30,7 @@ from navplane.admin import (
     model_prices,
     notifications,
     organizations,
+    platform_alerts,
     platform_limits,
     platform_requests,
     platform_usage,
@@ -48,7 +50,9 @@ from navplane.admin import (
     shredding,
     usage,
     users,
+    workflow_history,
     workflow_review,
+    workflow_simulation,
     workflows,
     workspaces,
 )
@@ -108,6 +112,8 @@ ROUTERS = (
     routes.router,
     workflows.router,
     workflow_review.router,
+    workflow_history.router,
+    workflow_simulation.router,
     limits.router,
     platform_limits.router,
     price_overrides.router,
@@ -124,6 +130,8 @@ ROUTERS = (
     budgets.router,
     alerts.router,
     notifications.router,
+    alert_destinations.router,
+    platform_alerts.router,
     platform_usage.router,
     platform_requests.router,
     audit.router,

@@ -71,6 +71,16 @@ class Permission(StrEnum):
     ALERT_DELETE = "alert:delete"
     NOTIFICATION_LIST = "notification:list"
     NOTIFICATION_READ = "notification:read"
+    ALERT_DESTINATION_LIST = "alert_destination:list"
+    ALERT_DESTINATION_CREATE = "alert_destination:create"
+    ALERT_DESTINATION_UPDATE = "alert_destination:update"
+    ALERT_DESTINATION_DELETE = "alert_destination:delete"
+    ALERT_DESTINATION_TEST = "alert_destination:test"
+    PLATFORM_ALERT_LIST = "platform_alert:list"
+    PLATFORM_ALERT_CREATE = "platform_alert:create"
+    PLATFORM_ALERT_UPDATE = "platform_alert:update"
+    PLATFORM_ALERT_DELETE = "platform_alert:delete"
+    PLATFORM_ALERT_TEST = "platform_alert:test"
     MEMBER_LIST = "member:list"
     MEMBER_UPDATE = "member:update"
     MEMBER_REMOVE = "member:remove"
@@ -95,6 +105,8 @@ class Permission(StrEnum):
     WORKFLOW_SUBMIT = "workflow:submit"
     WORKFLOW_APPROVE = "workflow:approve"
     WORKFLOW_PUBLISH = "workflow:publish"
+    WORKFLOW_ROLLBACK = "workflow:rollback"
+    WORKFLOW_SIMULATE = "workflow:simulate"
 
 
 class Role(StrEnum):
@@ -123,6 +135,11 @@ PLATFORM_ONLY = frozenset(
         Permission.PLATFORM_LIMIT_CREATE,
         Permission.PLATFORM_LIMIT_UPDATE,
         Permission.PLATFORM_LIMIT_DELETE,
+        Permission.PLATFORM_ALERT_LIST,
+        Permission.PLATFORM_ALERT_CREATE,
+        Permission.PLATFORM_ALERT_UPDATE,
+        Permission.PLATFORM_ALERT_DELETE,
+        Permission.PLATFORM_ALERT_TEST,
         Permission.AUDIT_RECENT,
         Permission.LEDGER_JOB_CREATE,
         Permission.PLATFORM_USAGE_READ,
@@ -158,7 +175,10 @@ _WORKFLOW_WRITING = _WORKFLOW_READING | {
     Permission.WORKFLOW_UPDATE,
     Permission.WORKFLOW_SUBMIT,
     Permission.WORKFLOW_PUBLISH,
+    Permission.WORKFLOW_ROLLBACK,
+    Permission.WORKFLOW_SIMULATE,
 }
+_APPROVING = frozenset({Permission.WORKFLOW_APPROVE, Permission.WORKFLOW_SIMULATE, Permission.AUDIT_LIST})
 _PROVIDER_KEYS = frozenset(
     permission for permission in Permission if permission.value.startswith(("provider_key:", "provider_settings:"))
 )
@@ -179,7 +199,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _SERVICE_KEYS | _LIMITS | _WORKFLOW_WRITING | {Permission.PROVIDER_KEY_LIST}
     ),
     Role.OPERATOR: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _WORKFLOW_READING | {Permission.PROVIDER_KEY_LIST},
-    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | _WORKFLOW_READING | {Permission.WORKFLOW_APPROVE, Permission.AUDIT_LIST},
+    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | _WORKFLOW_READING | _APPROVING,
     Role.AUDITOR: SIGNED_IN | {permission for permission in _OF_AN_ORGANIZATION if _reads(permission)},
     Role.INTEGRATION_ADMIN: _BASICS | SIGNED_IN | _SERVICE_KEYS | _PROVIDER_KEYS,
 }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from navplane.ingest.consume import Consumer
 from navplane.ingest.maintain import maintain
+from navplane.ingest.platform_alerts import DeadLetterCount, no_queue
 from navplane.ingest.reap import Reaper
 from navplane.model.probe import Probe
 from navplane.queue.message import MessageSource
@@ -34,6 +35,7 @@ class Jobs:
     stop: threading.Event
     keep_months: int = 0
     probe: Probe | None = None
+    dead_letters: DeadLetterCount = no_queue
     every_minute: Mapping[str, Callable[[datetime], object]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -86,4 +88,6 @@ class Jobs:
 
     def _maintain(self) -> None:
         now = datetime.now(UTC)
-        maintain(self.database, self.reaper, now=now, keep_months=self.keep_months, probe=self.probe)
+        maintain(
+            self.database, self.reaper, now=now, keep_months=self.keep_months, dead_letters=self.dead_letters, probe=self.probe
+        )

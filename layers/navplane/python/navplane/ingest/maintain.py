@@ -8,6 +8,7 @@ from navplane.ingest import alerts, price_list
 from navplane.ingest.collect_usage import UsageCollector
 from navplane.ingest.consume import Consumer
 from navplane.ingest.ledger_jobs import LedgerJobs
+from navplane.ingest.platform_alerts import DeadLetterCount, no_queue, watch_platform
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
 from navplane.model.probe import Probe
@@ -32,7 +33,13 @@ WINDOWS_KEPT = timedelta(days=1)
 
 
 def maintain(
-    database: Database, reaper: Reaper, *, now: datetime, keep_months: int = 0, probe: Probe | None = None
+    database: Database,
+    reaper: Reaper,
+    *,
+    now: datetime,
+    keep_months: int = 0,
+    dead_letters: DeadLetterCount = no_queue,
+    probe: Probe | None = None,
 ) -> dict[str, int]:
     """Partitions first: without one no row can be written at all. Request logs are kept for `keep_months` whole months, 0 for
     good; without `probe` no provider is asked anything. Answers what was done, as counts."""
@@ -53,7 +60,7 @@ def maintain(
     with database.transaction() as db:
         contents = request_contents.forget(db, now=now)
     differing = check_a_day(database, now=now)
-    told = alerts.watch(database, now=now)
+    told = alerts.watch(database, now=now) + watch_platform(database, dead_letters, now=now)
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
         answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
