@@ -126,7 +126,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
             wiring.database(settings.roles.of("navplane_gate"), size=GATE_THREADS + LOG_THREADS, timeout_seconds=1)
         ),
         keys=wiring.kek_unwrapper(settings.kek),
-        upstream=UpstreamClient(wiring.origins(settings.upstream)),
+        upstream=UpstreamClient(wiring.origins(settings.upstream, region=settings.region)),
         request_log=log,
         region=settings.region,
         key_prefixes=settings.key_prefixes,
@@ -156,7 +156,11 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     plane = _plane(settings, "navplane_admin", records_users=True)
     kek = wiring.kek_wrapper(settings.kek)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
+    desk = KeyDesk(
+        kek=kek,
+        successor=wiring.successor_wrapper(settings.kek),
+        origins=wiring.origins(settings.upstream, region=settings.region),
+    )
     routers = (
         organizations.router,
         shredding.router,
@@ -199,7 +203,9 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _provider_probe(settings: ServeSettings) -> ProviderProbe:
     database = settings.roles.of("navplane_probe")
-    return wiring.provider_probe(ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream))
+    return wiring.provider_probe(
+        ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream, region=settings.region)
+    )
 
 
 def _analytics(settings: ServeSettings) -> App:

@@ -15,7 +15,8 @@ from navplane.admin.change import NO_SUCH_ORGANIZATION
 from navplane.admin.fields import View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
-from navplane.errors import NotFound
+from navplane.errors import NotFound, RegionMismatch
+from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome, PriceQuality, UsageQuality
 from navplane.store import organizations, request_rows
 from navplane.store.completeness import complete_to
@@ -87,6 +88,7 @@ RequestCursor = Annotated[UUID | None, Query(description="`next_cursor` of the p
 
 
 def the_wanted(
+    plane: ThePlane,
     start: AwareDatetime | None = None,
     end: Annotated[AwareDatetime | None, Query(description="Not included.")] = None,
     workspace_id: UUID | None = None,
@@ -104,8 +106,16 @@ def the_wanted(
     stream: bool | None = None,
     demo: bool | None = None,
 ) -> Wanted:
+    # What was served in another region is read there.
+    region = plane.region
     given = locals()
     return Wanted(start=start, end=end, values={name: given[name] for name in FILTERS if given[name] is not None})
+
+
+def served_here(region: Region, served_in: str) -> None:
+    """Raise RegionMismatch for a request that another region's stack has served."""
+    if served_in != region.value:
+        raise RegionMismatch(f"This request was served in the region {served_in}: ask the stack of that one.")
 
 
 TheWanted = Annotated[Wanted, Depends(the_wanted)]
