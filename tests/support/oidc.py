@@ -1,12 +1,14 @@
 """The development issuer behind real HTTP: what the admin API's tokens come from in tests."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
-from navplane_local.issuer import DISCOVERY_PATH, KEYS_PATH, Issuer
+from navplane_local.issuer import Issuer
 
 from tests.support.http_script import Answer, Request, Script, ScriptedServer, serving
 
@@ -27,12 +29,29 @@ def issuing() -> Iterator[tuple[Issuer, ScriptedServer]]:
 
 
 def answers_of(issuer: Issuer) -> Script:
-    def script(request: Request) -> Answer:
-        documents = {DISCOVERY_PATH: issuer.discovery, KEYS_PATH: issuer.keys}
-        document = documents.get(request.path)
-        return json_answer(document()) if document else Answer(status=404)
+    """All that the issuer answers: its documents, its sign-in page and its tokens."""
+    return lambda request: asyncio.run(_answer(issuer, request))
 
-    return script
+
+async def _answer(issuer: Issuer, request: Request) -> Answer:
+    path, _, query = request.path.partition("?")
+    headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
+    scope = {"type": "http", "method": request.method, "path": path, "query_string": query.encode(), "headers": headers}
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": request.body}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await issuer(scope, receive, send)
+    start, body = sent
+    return Answer(
+        status=start["status"],
+        headers={name.decode(): value.decode() for name, value in start["headers"]},
+        body=body["body"],
+    )
 
 
 def json_answer(document: object) -> Answer:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
 from navplane import wiring
 from navplane.admin import (
     acceptance,
@@ -54,6 +55,7 @@ from navplane.admin.export_work import ExportWork
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
 from navplane.config import AdminSettings, ProbeSettings
+from navplane.console.app import create as create_console
 from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
@@ -79,6 +81,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # The routes of the AdminApi in template.yaml; every other path is the gateway's. What only reads is served under the role that
 # only reads, as its function does.
 ADMIN = re.compile(r"/admin(/.*)?|/providers|/health|/ready", re.DOTALL)
+CONSOLE = re.compile(r"/console(/.*)?", re.DOTALL)
 ANALYTICS = re.compile(
     r"/admin/orgs/[^/]+/(requests(/[^/]+)?|(usage|exports)/[a-z]+|export-jobs/[^/]+/parts/[^/]+|audit(/export)?|budgets)"
     r"|/admin/(audit|usage|usage/exports)/[a-z]+|/v1/receipts/[^/]+",
@@ -94,6 +97,7 @@ class Served:
     gateway: Gateway
     admin: App
     analytics: App
+    console: App | None
     jobs: Jobs | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,6 +108,8 @@ class Served:
             return await self.analytics(scope, receive, send)
         if ADMIN.fullmatch(path):
             return await self.admin(scope, receive, send)
+        if self.console is not None and CONSOLE.fullmatch(path):
+            return await self.console(scope, receive, send)
         return await self.gateway(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -133,10 +139,12 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
         max_body_bytes=settings.max_body_bytes,
         closing=log if isinstance(log, PostgresRequestLog) else None,
     )
+    admin = _admin(settings, log)
     return Served(
         gateway=gateway,
-        admin=_admin(settings, log),
+        admin=admin,
         analytics=_analytics(settings),
+        console=_console(settings, admin),
         jobs=_jobs(settings) if jobs else None,
     )
 
@@ -223,6 +231,12 @@ def _analytics(settings: ServeSettings) -> App:
         receipts.router,
     )
     return create(title=openapi.TITLE, routers=routers, plane=plane)
+
+
+def _console(settings: ServeSettings, admin: App) -> App | None:
+    if settings.console is None:
+        return None
+    return create_console(wiring.console(settings.console, transport=lambda: httpx2.ASGITransport(admin)))
 
 
 def _request_log(settings: ServeSettings) -> RequestLog:

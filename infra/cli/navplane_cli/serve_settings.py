@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from navplane.config import (
     ConductSettings,
+    ConsoleSettings,
     DatabaseAuth,
     DatabaseSettings,
     Environment,
@@ -18,6 +19,7 @@ from navplane.config import (
     Mode,
     OidcSettings,
     UpstreamSettings,
+    console_url,
     key_prefixes,
     region_of,
     request_log_months,
@@ -29,6 +31,8 @@ from navplane.errors import ConfigurationError
 from navplane.model.provider_key import Secret
 from navplane.model.tenancy import Region
 
+# Never looked up: requests to it are handed to the admin API's application.
+IN_PROCESS = "http://admin.navplane.internal"
 URL_NAME = "NAVPLANE_DATABASE_URL"
 _TLS_MODES = {"disable": False, "require": True, "verify-ca": True, "verify-full": True}
 _SHORTEST_SECRET = 16
@@ -74,6 +78,7 @@ class ServeSettings:
     region: Region
     key_prefixes: tuple[str, ...]
     conduct: ConductSettings
+    console: ConsoleSettings | None
     mail: MailSettings
     max_body_bytes: int
     request_log_months: int
@@ -81,8 +86,9 @@ class ServeSettings:
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
         env = {"NAVPLANE_MODE": Mode.CONTAINER.value, **env}
+        roles = RoleSettings.from_env(env)
         return cls(
-            roles=RoleSettings.from_env(env),
+            roles=roles,
             queue=_queue(env),
             kek=KekSettings.from_env(env),
             upstream=UpstreamSettings.from_env(env),
@@ -90,6 +96,7 @@ class ServeSettings:
             region=region_of(env),
             key_prefixes=key_prefixes(env),
             conduct=ConductSettings.from_env(env),
+            console=_console(env, roles),
             mail=MailSettings.from_env(env),
             max_body_bytes=whole_number(env, "MAX_BODY_BYTES", 20 * 1024 * 1024),
             request_log_months=request_log_months(env),
@@ -150,6 +157,20 @@ def _role_secret(env: Mapping[str, str], database: DatabaseSettings) -> Secret:
             f"roles are derived from it. Without it the password in {URL_NAME} is used, which is too short or absent."
         )
     return Secret(given)
+
+
+def _console(env: Environment, roles: RoleSettings) -> ConsoleSettings | None:
+    """Served where CONSOLE_URL says what its address is. It asks the admin API of its own process; without a key of its own its
+    cookies are sealed with one that is derived as the roles' passwords are, so that every replica has the same."""
+    if console_url(env) is None:
+        return None
+    derived = roles.password_of("console session key").reveal().decode()
+    given = {"ADMIN_API_URL": IN_PROCESS, "CONSOLE_CLIENT_ID": "navplane-console"}
+    if not env.get("CONSOLE_SESSION_KEY_SECRET_ID"):
+        given["CONSOLE_SESSION_KEY"] = derived
+    return ConsoleSettings.from_env(
+        {**given, **{name: value for name, value in env.items() if value}, "ADMIN_API_URL": IN_PROCESS}
+    )
 
 
 def _queue(env: Mapping[str, str]) -> QueueSettings | None:

@@ -123,6 +123,7 @@ def _values(cloud: LocalCloud) -> dict[str, str]:
         "NAVPLANE_API_KEY": cloud.demo.api_key,
         "NAVPLANE_ADMIN_URL": f"{cloud.base_url}/admin",
         "NAVPLANE_ADMIN_TOKEN": cloud.admin_token(),
+        "NAVPLANE_CONSOLE_URL": cloud.console_url,
         "NAVPLANE_DATABASE_URL": cloud.database.url(),
         "NAVPLANE_QUEUE_URL": queues["QUEUE_URL"],
         "NAVPLANE_DEAD_LETTER_QUEUE_URL": queues["DEAD_LETTER_QUEUE_URL"],
@@ -142,6 +143,7 @@ NavPlane is ready, after {seconds:.1f} s.
   gateway     {cloud.base_url}/v1 for OpenAI SDKs, {cloud.base_url} for Anthropic's
   streaming   {cloud.rest_url}/v1, the same through API Gateway's REST API
   admin API   {cloud.base_url}/admin/orgs
+  console     {cloud.console_url}
   demo key    {cloud.demo.api_key}
   settings    {cloud.state.dev_env}, with a token for the admin API
 

@@ -69,6 +69,7 @@ class LocalCloud:
     issuer: Issuer
     demo: DemoOrganization
     rest_url: str
+    console_url: str
     demo_upstream_url: str
 
     def __init__(self, options: CloudOptions) -> None:
@@ -150,6 +151,7 @@ class LocalCloud:
         self._lambda_socket = bind()
         self._stops.callback(self._lambda_socket.close)
         values = LocalValues(
+            base_url=self.base_url,
             database=self.database.variables(),
             aws=self.aws.variables(),
             issuer_url=self.issuer.url,
@@ -162,7 +164,10 @@ class LocalCloud:
             overrides=self._options.overrides,
             passwords=self._secrets.passwords,
             kek=self.state.kek(),
+            # As long as the issuer's address, which changes with every start too.
+            console_session_key=secrets.token_urlsafe(48),
         )
+        self.console_url = values.console_url
         self.stack = stack_builder.build(
             template.load(ROOT / "template.yaml"),
             root=ROOT,
@@ -191,11 +196,11 @@ class LocalCloud:
 
     async def _open(self) -> None:
         routes, invoke = self.stack.routes, self.harness.invoke
-        admin = HttpApi([route for route in routes if route.api == "AdminApi"], invoke)
+        apis = [HttpApi([route for route in routes if route.api == api], invoke) for api in ("AdminApi", "ConsoleApi")]
         proxy = FunctionUrl("ProxyFunction", invoke, streams=True)
         seconds = self._options.grace_seconds
         await self._listen(LambdaApi(self.harness.invoke, self.stack.functions), self._lambda_socket, grace_seconds=seconds)
-        await self._listen(LocalEdge(admin=admin, proxy=proxy), self._options.edge, grace_seconds=seconds)
+        await self._listen(LocalEdge(apis=apis, proxy=proxy), self._options.edge, grace_seconds=seconds)
         rest = self.stack.rest_apis["GatewayApi"]
         gateway = RestGateway(rest, [route for route in routes if route.api == "GatewayApi"], invoke)
         self.rest_url = f"{await self._listen(gateway, bind(), grace_seconds=seconds)}/{rest.stage}"

@@ -124,11 +124,12 @@ class RestGateway(_Gateway):
 
 
 class LocalEdge:
-    """The one local port: what the admin API has a route for goes there, everything else to the proxy's Function URL."""
+    """The one local port: what an HTTP API has a route for goes there, everything else to the proxy's Function URL."""
 
-    def __init__(self, *, admin: HttpApi, proxy: FunctionUrl) -> None:
-        self._admin, self._proxy = admin, proxy
+    def __init__(self, *, apis: Sequence[HttpApi], proxy: FunctionUrl) -> None:
+        self._apis, self._proxy = apis, proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        takes = self._admin.takes(scope["method"], scope["raw_path"].decode("latin-1"))
-        await (self._admin if takes else self._proxy)(scope, receive, send)
+        method, path = scope["method"], scope["raw_path"].decode("latin-1")
+        taken = next((api for api in self._apis if api.takes(method, path)), self._proxy)
+        await taken(scope, receive, send)

@@ -89,6 +89,8 @@ def _local_variables(function: Function) -> dict[str, str]:
         "DATABASE_PORT": "1",
         "DATABASE_TLS": "off",
     }
+    if "CONSOLE_SESSION_KEY_SECRET_ID" in function.environment:
+        local["CONSOLE_SESSION_KEY"] = secrets.token_urlsafe(48)
     if "KEK_PROVIDER" in function.environment:
         local["ENCRYPTION_KEY"] = base64.b64encode(secrets.token_bytes(32)).decode()
     return local
@@ -97,7 +99,8 @@ def _local_variables(function: Function) -> dict[str, str]:
 def given_to(function: Function) -> dict[str, str]:
     """The caller's environment, over what a NavPlane that runs on this machine lends."""
     state = Path(os.environ.get("NAVPLANE_STATE_DIR") or ROOT / ".navplane")
-    return running.variables(state, user=function.environment["DATABASE_USER"]) | dict(os.environ)
+    user = function.environment.get("DATABASE_USER")
+    return (running.variables(state, user=user) if user else {}) | dict(os.environ)
 
 
 def show(result: Result) -> str:

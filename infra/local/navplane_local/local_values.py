@@ -3,19 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from navplane.config import CONSOLE_PATH
+
 from navplane_local.stack import Function
 
 ADMIN_SUBJECT = "local|admin"
 AUDIENCE = "navplane"
 # These speak to providers, so only they are told where providers are.
+CONSOLE = "ConsoleFunction"
 SPEAKS_TO_PROVIDERS = ("ProxyFunction", "AdminProviderKeysFunction", "ProviderProbeFunction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalValues:
-    """`database` and `aws` are variables; `overrides` maps a provider's name to a loopback URL; `lambda_url` is where functions
-    invoke each other."""
+    """`base_url` is the one local port's. `database` and `aws` are variables; `overrides` maps a provider's name to a loopback
+    URL; `lambda_url` is where functions invoke each other."""
 
+    base_url: str
     database: Mapping[str, str]
     aws: Mapping[str, str]
     issuer_url: str
@@ -28,6 +32,11 @@ class LocalValues:
     overrides: Mapping[str, str]
     passwords: Mapping[str, str] = field(repr=False)
     kek: str = field(repr=False)
+    console_session_key: str = field(repr=False)
+
+    @property
+    def console_url(self) -> str:
+        return f"{self.base_url}{CONSOLE_PATH}"
 
     def parameters(self) -> dict[str, str]:
         return {
@@ -41,12 +50,15 @@ class LocalValues:
             "PlatformAdminSubjects": ADMIN_SUBJECT,
             "KekProvider": self.kek_provider,
             "ApiKeyPrefixes": self.api_key_prefixes,
+            "ConsoleUrl": self.console_url,
             "AdminReadsPerMinute": str(self.admin_calls_per_minute),
             "AdminWritesPerMinute": str(self.admin_calls_per_minute),
         }
 
     def variables(self, function: Function) -> dict[str, str]:
         """What a function has here besides what the template gives it: a password and a key only where it needs them."""
+        if function.logical_id == CONSOLE:
+            return {**self.aws, "ADMIN_API_URL": self.base_url, "CONSOLE_SESSION_KEY": self.console_session_key}
         password = self.passwords[function.environment["DATABASE_USER"]]
         variables = {"DATABASE_AUTH": "password", "DATABASE_TLS": "off", "DATABASE_PASSWORD": password}
         variables |= {**self.database, **self.aws, "AWS_ENDPOINT_URL_LAMBDA": self.lambda_url}

@@ -14,6 +14,7 @@ LAYER = "AWS::Serverless::LayerVersion"
 HTTP_API = "AWS::Serverless::HttpApi"
 REST_API = "AWS::Serverless::Api"
 QUEUE = "AWS::SQS::Queue"
+SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 - a type of resource
 DEFAULT_CONCURRENCY = 10
 UNIT_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 
@@ -31,7 +32,7 @@ def local_resources(template: Template, *, aws_endpoint: str, suffix: str = "") 
         elif kind == FUNCTION:
             table[logical_id] = logical_id
             table[f"{logical_id}.Arn"] = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{logical_id}"
-        elif kind in (LAYER, HTTP_API, REST_API):
+        elif kind in (LAYER, HTTP_API, REST_API, SECRET):
             table[logical_id] = logical_id
     return table
 

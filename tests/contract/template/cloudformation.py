@@ -18,6 +18,7 @@ FUNCTIONS = {
     "AdminPoliciesFunction": "admin_policies",
     "AdminProviderKeysFunction": "admin_provider_keys",
     "AdminAnalyticsFunction": "admin_analytics",
+    "ConsoleFunction": "console",
     "RequestLogWriterFunction": "request_log_writer",
     "MaintenanceFunction": "maintenance",
     "MigrateFunction": "migrate",
@@ -87,7 +88,7 @@ def actions(template: Template, role: str) -> set[str]:
 def environment(template: Template, function: str) -> dict[str, str]:
     """A function's variables, every reference replaced by the parameter's default or a stand-in."""
     variables = functions(template)[function]["Environment"]["Variables"]
-    return {name: _stand_in(template, value) for name, value in variables.items()}
+    return {name: _stand_in(template, value) for name, value in variables.items() if value != {"Ref": "AWS::NoValue"}}
 
 
 def _stand_in(template: Template, value: Any) -> str:

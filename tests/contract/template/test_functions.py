@@ -16,6 +16,8 @@ SAID_ANYWAY = {"DATABASE_TLS"}
 # What settings may read and the stack leaves out, on purpose: other ways to give a secret, defaults, the local platform.
 LEFT_OUT = {
     "AUTH0_DOMAIN",
+    "CONSOLE_CLIENT_SECRET",
+    "CONSOLE_SESSION_KEY",
     "DATABASE_PASSWORD",
     "ENCRYPTION_KEY",
     "ENCRYPTION_KEY_NEW",
@@ -23,6 +25,8 @@ LEFT_OUT = {
     "MAX_BODY_BYTES",
     "NAVPLANE_DEMO_UPSTREAM",
 }
+# It asks the admin API.
+WITHOUT_DATABASE = {"ConsoleFunction"}
 
 
 class ReadEnvironment(dict[str, str]):
@@ -90,7 +94,7 @@ def test_a_function_gets_every_variable_that_it_needs_and_none_that_it_does_not_
     assert env.read - given.keys() <= LEFT_OUT
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", sorted(FUNCTIONS.keys() - WITHOUT_DATABASE))
 def test_the_database_is_entered_with_a_token_over_tls(template: Template, function: str) -> None:
     settings = config.DatabaseSettings.from_env(environment(template, function))
     assert settings.auth is config.DatabaseAuth.IAM
@@ -100,7 +104,13 @@ def test_the_database_is_entered_with_a_token_over_tls(template: Template, funct
 
 def test_no_variable_holds_a_secret(template: Template) -> None:
     for function in FUNCTIONS:
-        assert not {"DATABASE_PASSWORD", "ENCRYPTION_KEY", "ENCRYPTION_KEY_NEW"} & environment(template, function).keys()
+        secrets = {"DATABASE_PASSWORD", "ENCRYPTION_KEY", "ENCRYPTION_KEY_NEW", "CONSOLE_SESSION_KEY", "CONSOLE_CLIENT_SECRET"}
+        assert not secrets & environment(template, function).keys()
+
+
+def test_the_console_is_neither_in_the_database_nor_in_its_vpc(template: Template) -> None:
+    assert not [name for name in environment(template, "ConsoleFunction") if name.startswith("DATABASE_")]
+    assert functions(template)["ConsoleFunction"]["VpcConfig"] == {"Ref": "AWS::NoValue"}
 
 
 def test_only_the_proxy_runs_on_the_streaming_runtime(template: Template) -> None:

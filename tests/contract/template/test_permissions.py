@@ -34,6 +34,7 @@ DATABASE_USERS = {
 # All that a role may do besides entering the database. The secret is granted only where KekProvider is local, mail only where
 # a sender is set.
 OTHER_ACTIONS = {
+    "ConsoleFunction": {"secretsmanager:GetSecretValue"},
     "AdminTenancyFunction": {"ses:SendEmail"},
     "ProxyFunction": {"sqs:SendMessage", "sqs:GetQueueAttributes", "secretsmanager:GetSecretValue"},
     "AdminProviderKeysFunction": {"sqs:GetQueueAttributes", "secretsmanager:GetSecretValue", "lambda:InvokeFunction"},
@@ -126,7 +127,7 @@ def test_the_key_rotates_and_outlives_the_stack(template: Template) -> None:
     assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", DATABASE_USERS)
 def test_a_function_enters_the_database_as_its_own_user_only(template: Template, function: str) -> None:
     user = DATABASE_USERS[function]
     resources = [s["Resource"] for s in statements(template, role_of(template, function)) if s["Action"] == "rds-db:connect"]
@@ -138,7 +139,24 @@ def test_a_function_enters_the_database_as_its_own_user_only(template: Template,
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_nothing_else_than_is_listed(template: Template, function: str) -> None:
     role = role_of(template, function)
-    assert actions(template, role) == {"rds-db:connect"} | OTHER_ACTIONS.get(function, set())
+    connects = {"rds-db:connect"} if function in DATABASE_USERS else set()
+    assert actions(template, role) == connects | OTHER_ACTIONS.get(function, set())
+
+
+def test_all_functions_but_the_console_have_a_database_user() -> None:
+    assert FUNCTIONS.keys() - DATABASE_USERS.keys() == {"ConsoleFunction"}
+
+
+def test_the_console_reads_its_own_secrets_and_no_other(template: Template) -> None:
+    granted = [statement["Resource"] for statement in statements(template, role_of(template, "ConsoleFunction"))]
+    assert granted == [{"Ref": "ConsoleSessionKey"}, {"Ref": "ConsoleClientSecretId"}]
+    readers = {
+        function
+        for function in FUNCTIONS
+        for statement in statements(template, role_of(template, function))
+        if statement["Resource"] in granted
+    }
+    assert readers == {"ConsoleFunction"}
 
 
 def test_each_function_has_a_role_of_its_own(template: Template) -> None:

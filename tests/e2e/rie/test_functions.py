@@ -33,6 +33,8 @@ HTTP_CASES = [
     ("admin_provider_keys", "admin-health.json", 200),
     ("admin_provider_keys", "admin-ready.json", 200),
     ("admin_analytics", "admin-requests.json", 404),
+    ("console", "console-home.json", 200),
+    ("console", "console-sign-in.json", 303),
 ]
 OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign", "rewrap_keys", "provider_probe"}
 
@@ -62,7 +64,8 @@ class Cloud:
 
     def invoke(self, name: str, document: Mapping[str, Any]) -> Result:
         function = FUNCTIONS[name]
-        given = self._given | self._database.settings(function.environment["DATABASE_USER"])
+        user = function.environment.get("DATABASE_USER")
+        given = self._given | (self._database.settings(user) if user else {})
         return run(name, document, given, self._log)
 
 
@@ -104,6 +107,15 @@ def test_function_answers_its_event(cloud: tuple[Cloud, str], name: str, file: s
     result = around.invoke(name, document)
     assert result.error is None, result.error
     assert result.document["statusCode"] == status, invoke.show(result)
+
+
+def test_console_sends_to_the_issuer_with_a_cookie_that_only_its_host_can_set(cloud: tuple[Cloud, str]) -> None:
+    around, _ = cloud
+    result = around.invoke("console", event("console-sign-in.json"))
+    assert "client_id=navplane-console" in result.document["headers"]["location"]
+    (cookie,) = result.document["cookies"]
+    assert cookie.startswith("__Host-navplane-attempt=")
+    assert {"HttpOnly", "Secure", "Path=/", "SameSite=lax"} <= set(cookie.split("; "))
 
 
 def test_proxy_refuses_an_unknown_key_in_the_callers_dialect(cloud: tuple[Cloud, str]) -> None:

@@ -1,11 +1,13 @@
 """`navplane up` and `navplane reset`: what a newcomer sees, and what is left behind."""
 
+import re
 import signal
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from navplane_local.listener import bind
 
@@ -38,6 +40,7 @@ def test_start_prints_one_timed_line_for_each_part_and_what_to_do_next(state: Pa
     assert steps == ["embedded Postgres", "migrations", "AWS emulation", "functions", "demo upstream", "self-test"]
     assert "NavPlane is ready, after" in output
     assert "curl -N http://127.0.0.1:" in output
+    assert re.search(r"console +http://127\.0\.0\.1:[0-9]+/console\n", output)
 
 
 def test_stop_leaves_no_process_and_no_dev_env(state: Path) -> None:
@@ -49,6 +52,7 @@ def test_second_start_keeps_the_key_and_the_rows_and_leaves_only_private_files(s
     first = state.with_name("state.output").read_text()
     with navplane_up.running(state) as up:
         assert up.values["NAVPLANE_API_KEY"] in first
+        assert "Sign in" in httpx2.get(up.values["NAVPLANE_CONSOLE_URL"], trust_env=False, timeout=30).text
         assert len(up.rows()) == 3
         assert stat.S_IMODE((state / "dev.env").stat().st_mode) == 0o600
         assert stat.S_IMODE(state.stat().st_mode) & 0o066 == 0

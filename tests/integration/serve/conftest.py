@@ -21,6 +21,8 @@ from navplane_local.postgres import EmbeddedPostgres
 from tests.support.demo_upstream import DemoUpstreamServer
 from tests.support.oidc import issuing
 
+# As a proxy in front of it would show it: nobody listens there.
+CONSOLE_URL = "http://127.0.0.1:9/console"
 START_SECONDS = 60.0
 KEY = base64.b64encode(bytes(range(32))).decode()
 
@@ -63,6 +65,7 @@ def environment(server: EmbeddedPostgres, issuer: Issuer, provider: DemoUpstream
         "OIDC_ISSUER": issuer.url,
         "OIDC_AUDIENCE": "navplane",
         "PLATFORM_ADMIN_SUBJECTS": "local|admin",
+        "CONSOLE_URL": CONSOLE_URL,
         "ADMIN_READS_PER_MINUTE": "10000",
         "ADMIN_WRITES_PER_MINUTE": "10000",
     }

@@ -17,7 +17,8 @@ from navplane.model.usage import Usage
 from navplane.queue import fallback
 from navplane_local.issuer import Issuer
 
-from tests.integration.serve.conftest import Replica, replica
+from tests.integration.serve.conftest import CONSOLE_URL, Replica, replica
+from tests.support.browser_session import Browser, Page
 from tests.support.demo_upstream import DemoUpstreamServer
 from tests.support.log_lines import captured_log
 from tests.support.usage_events import usage_event
@@ -73,6 +74,18 @@ def chat(url: str, key: str, *, model: str = "gpt-5", stream: bool = False) -> h
     return httpx2.post(
         f"{url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}, trust_env=False, timeout=30
     )
+
+
+def test_the_console_shows_what_the_admin_api_of_the_same_process_says(running: Replica, admin: Admin) -> None:
+    org_id, _ = admin.new_organization()
+    with httpx2.Client(trust_env=False, timeout=30) as client:
+        browser = Browser(client, f"{running.url}/console")
+        back = browser.choose(browser.ask_to_sign_in(), subject="local|admin")
+        assert back.startswith(CONSOLE_URL)
+        client.get(back.replace(CONSOLE_URL, browser.url))
+        page = Page.of(browser.open("", organization=org_id))
+    assert org_id in page.text
+    assert page.facts["Subject"] == "local|admin"
 
 
 def test_a_call_is_answered_and_metered_without_any_aws(running: Replica, admin: Admin) -> None:

@@ -12,6 +12,7 @@ from navplane_local.template import TemplateError
 
 AWS = "http://127.0.0.1:4566"
 VALUES = LocalValues(
+    base_url="http://127.0.0.1:8787",
     database={"DATABASE_HOST": "/socket", "DATABASE_PORT": "5432", "DATABASE_NAME": "navplane"},
     aws={"AWS_ENDPOINT_URL": AWS},
     issuer_url="http://127.0.0.1:1",
@@ -24,6 +25,7 @@ VALUES = LocalValues(
     overrides={"openai": "http://127.0.0.1:3"},
     passwords={role: f"{role.removeprefix('navplane_')}-password" for role in LOGIN_ROLES},
     kek="the-kek",
+    console_session_key="the-console-session-key-of-this-test",
 )
 
 
@@ -60,6 +62,10 @@ def test_event_sources_are_those_of_the_template(stack: Stack) -> None:
 def test_a_function_knows_its_own_role_and_no_secret_it_has_no_use_for(stack: Stack) -> None:
     for function in stack.functions.values():
         seen = variables(function)
+        assert ("the-console-session-key-of-this-test" in seen.values()) is (function.logical_id == "ConsoleFunction")
+        if function.logical_id == "ConsoleFunction":
+            assert not [name for name in seen if name.startswith("DATABASE_")]
+            continue
         role = seen["DATABASE_USER"].removeprefix("navplane_")
         assert seen["DATABASE_PASSWORD"] == f"{role}-password"
         assert [value for value in seen.values() if value.endswith("-password")] == [f"{role}-password"]

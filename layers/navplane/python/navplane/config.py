@@ -443,3 +443,65 @@ class MigrateSettings:
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
         return cls(database=DatabaseSettings.from_env(env))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSecret:
+    """A secret that is given itself, or as the name or ARN of the Secrets Manager secret that holds it."""
+
+    name: str
+    value: Secret | None
+    secret_id: str | None
+
+    @classmethod
+    def from_env(cls, env: Environment, name: str, *, id_name: str) -> Self | None:
+        value, secret_id = env.get(name), env.get(id_name) or None
+        if not (value or secret_id):
+            return None
+        return cls(name=name, value=Secret(value.encode()) if value else None, secret_id=secret_id)
+
+
+CONSOLE_PATH = "/console"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSettings:
+    """`url` is the console's own, as browsers see it; None means https:// and the host that a request is for. `client_secret`
+    is None for a public client."""
+
+    issuer: str
+    audience: str
+    client_id: str
+    client_secret: HeldSecret | None
+    session_key: HeldSecret
+    admin_api_url: str
+    url: str | None
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        session_key = HeldSecret.from_env(env, "CONSOLE_SESSION_KEY", id_name="CONSOLE_SESSION_KEY_SECRET_ID")
+        if session_key is None:
+            raise ConfigurationError("Set CONSOLE_SESSION_KEY (32 random characters or more) or CONSOLE_SESSION_KEY_SECRET_ID.")
+        issuer, audience = issuer_and_audience(env)
+        return cls(
+            issuer=issuer,
+            audience=audience,
+            client_id=require(env, "CONSOLE_CLIENT_ID"),
+            client_secret=HeldSecret.from_env(env, "CONSOLE_CLIENT_SECRET", id_name="CONSOLE_CLIENT_SECRET_ID"),
+            session_key=session_key,
+            admin_api_url=require(env, "ADMIN_API_URL"),
+            url=console_url(env),
+        )
+
+
+def console_url(env: Environment) -> str | None:
+    """Raise ConfigurationError unless it is https:// (http:// on a loopback address) and ends with /console."""
+    url = env.get("CONSOLE_URL") or None
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.path != CONSOLE_PATH or parts.query or parts.fragment or parts.username or not parts.hostname:
+        raise ConfigurationError(f"CONSOLE_URL is {url!r}; it looks like https://navplane.example.com{CONSOLE_PATH}.")
+    if parts.scheme != "https":
+        require_loopback("CONSOLE_URL", url)
+    return url

@@ -4,10 +4,13 @@ what it uses (a cold start pays for every import)."""
 from typing import TYPE_CHECKING
 
 from navplane.config import (
+    CONSOLE_PATH,
     AdminSettings,
+    ConsoleSettings,
     CustodySettings,
     DatabaseAuth,
     DatabaseSettings,
+    HeldSecret,
     KekProvider,
     KekSettings,
     MailSettings,
@@ -21,7 +24,10 @@ from navplane.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import httpx2
+
     from navplane.admin.plane import Plane
+    from navplane.console.site import Console
     from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
@@ -243,3 +249,29 @@ def provider_probe(settings: ProbeSettings) -> "ProviderProbe":
         keys=kek_unwrapper(settings.kek),
         origins=origins(settings.upstream, region=settings.region),
     )
+
+
+def console(settings: ConsoleSettings, *, transport: "Callable[[], httpx2.AsyncBaseTransport] | None" = None) -> "Console":
+    """`transport` leads to the admin API where that is not over the network."""
+    from navplane.console.admin_api import AdminApi
+    from navplane.console.identity_provider import Client, IdentityProvider
+    from navplane.console.site import Console, Site
+    from navplane.crypto.cookie import CookieSeal
+
+    secret = held(settings.client_secret) if settings.client_secret else None
+    client = Client(id=settings.client_id, secret=secret)
+    return Console(
+        provider=IdentityProvider(settings.issuer, client=client, audience=settings.audience),
+        admin=AdminApi(settings.admin_api_url, transport=transport),
+        seal=CookieSeal(held(settings.session_key)),
+        site=Site(origin=settings.url.removesuffix(CONSOLE_PATH)) if settings.url else None,
+    )
+
+
+def held(settings: HeldSecret) -> "Secret":
+    if settings.value is not None:
+        return settings.value
+    from navplane.crypto.secrets_manager import key_from_secrets_manager
+
+    assert settings.secret_id is not None
+    return key_from_secrets_manager(settings.secret_id, what=settings.name)

@@ -93,15 +93,34 @@ class SigningKeys:
 def fetch_keys(issuer: str) -> Mapping[str, PyJWK]:
     """Raise ValueError, RecursionError or an error of httpx2 when no key can be had within 3 seconds."""
     deadline = time.monotonic() + FETCH_SECONDS
-    with httpx2.Client(timeout=FETCH_SECONDS / 2, trust_env=False, follow_redirects=False) as client:
-        discovered = _document(client, issuer + DISCOVERY_PATH, deadline)
-        if str(discovered.get("issuer")).rstrip("/") != issuer:
-            raise ValueError("the discovery document is another issuer's")
-        keys = _document(client, _keys_url(discovered, issuer), deadline).get("keys")
+    with _client() as client:
+        discovered = _discovered(client, issuer, deadline)
+        keys = _document(client, _endpoint(discovered, "jwks_uri", issuer), deadline).get("keys")
     usable = {key.key_id: key for key in _usable(keys) if key.key_id}
     if not usable:
         raise ValueError("the issuer publishes no key that can be used")
     return usable
+
+
+def fetch_endpoints(issuer: str, *names: str) -> tuple[str, ...]:
+    """What the discovery document says of the named endpoints. Raise DependencyUnavailable when it can't be had."""
+    try:
+        with _client() as client:
+            discovered = _discovered(client, issuer, time.monotonic() + FETCH_SECONDS)
+        return tuple(_endpoint(discovered, name, issuer) for name in names)
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as exc:
+        raise DependencyUnavailable("The identity provider could not be asked how to sign in.", retry_after=2) from exc
+
+
+def _client() -> httpx2.Client:
+    return httpx2.Client(timeout=FETCH_SECONDS / 2, trust_env=False, follow_redirects=False)
+
+
+def _discovered(client: httpx2.Client, issuer: str, deadline: float) -> dict[str, object]:
+    discovered = _document(client, issuer + DISCOVERY_PATH, deadline)
+    if str(discovered.get("issuer")).rstrip("/") != issuer:
+        raise ValueError("the discovery document is another issuer's")
+    return discovered
 
 
 def _document(client: httpx2.Client, url: str, deadline: float) -> dict[str, object]:
@@ -119,11 +138,11 @@ def _document(client: httpx2.Client, url: str, deadline: float) -> dict[str, obj
     return document
 
 
-def _keys_url(discovered: Mapping[str, object], issuer: str) -> str:
-    """Where the keys are: over https, unless the issuer itself is plain http, as it is on a developer's machine."""
-    url = str(discovered.get("jwks_uri"))
+def _endpoint(discovered: Mapping[str, object], name: str, issuer: str) -> str:
+    """Over https, unless the issuer itself is plain http, as it is on a developer's machine."""
+    url = str(discovered.get(name))
     if urlsplit(url).scheme not in {"https", urlsplit(issuer).scheme}:
-        raise ValueError("the issuer's keys are not behind https")
+        raise ValueError(f"the issuer's {name} is not behind https")
     return url
 
 

@@ -1,5 +1,7 @@
-"""Access tokens of the admin API: JWTs of trusted OIDC issuers (RFC 7519, RFC 9068), verified against their published keys."""
+"""Access tokens of the admin API: JWTs of trusted OIDC issuers (RFC 7519, RFC 9068), verified against their published keys.
+And the ID tokens by which such an issuer tells the console who signed in (OpenID Connect Core, 3.1.3.7)."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,9 +56,20 @@ class TokenVerifier:
 
     def verify(self, token: str) -> Claims:
         try:
-            return self._claims(self._verified(token))
+            payload = self._verified(token)
+            _refuse_id_token(payload)
+            return self._claims(payload)
         except (PyJWTError, ValueError, TypeError, RecursionError) as exc:
             raise Unauthenticated("The access token is not valid here, or not any more: sign in again.") from exc
+
+    def verify_login(self, token: str, *, nonce: str) -> Claims:
+        """Of an ID token, by a verifier whose audience is the client that asked for it with `nonce`. Raise as `verify`."""
+        try:
+            payload = self._verified(token)
+            _refuse_other_login(payload, client_id=self._audiences[self._first], nonce=nonce)
+            return self._claims(payload)
+        except (PyJWTError, ValueError, TypeError, RecursionError) as exc:
+            raise Unauthenticated("The issuer's word on who signed in is not valid here: sign in again.") from exc
 
     def _verified(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_BYTES:
@@ -88,7 +101,6 @@ class TokenVerifier:
 
     def _claims(self, payload: Mapping[str, Any]) -> Claims:
         _refuse_long_life(payload)
-        _refuse_id_token(payload)
         subject, issuer = payload["sub"], payload["iss"].removesuffix("/")
         if not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isprintable():
             raise ValueError("the subject is empty, too long or not printable")
@@ -132,6 +144,15 @@ def _refuse_id_token(payload: Mapping[str, Any]) -> None:
         raise ValueError("an ID token is not an access token")
     if str(payload.get("typ", "Bearer")).lower() not in {"bearer", *ACCESS_TOKEN_TYPES}:
         raise ValueError("an ID token is not an access token")
+
+
+def _refuse_other_login(payload: Mapping[str, Any], *, client_id: str, nonce: str) -> None:
+    """One that was made for another attempt to sign in, or for another client beside this one."""
+    if not hmac.compare_digest(str(payload.get("nonce", "")).encode(), nonce.encode()):
+        raise ValueError("the ID token answers another attempt to sign in")
+    several = isinstance(payload["aud"], list) and len(payload["aud"]) > 1
+    if payload.get("azp", None if several else client_id) != client_id:
+        raise ValueError("the ID token is meant for another client")
 
 
 def _text(value: object) -> str | None:
