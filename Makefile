@@ -83,8 +83,12 @@ lint: .venv/.ready .venv-tools/.ready  ## Formatting, types, import rules, templ
 test: .venv/.ready .venv-tools/.ready .venv-sdk-previous/.ready  ## Run every test
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
+# What `make faults LONG=1` has in place of the floors: hours, for a machine with nothing else to do.
+LONG_RUN = FUZZED_INPUTS=10000000 FUZZED_STREAMS=100000 STEADY_REQUESTS=100000 REVOCATION_TRIALS=2000 ROTATION_EXITS=1000 \
+	HTTP_REQUESTS=100000 LEDGER_REQUESTS=1000000
+
 .PHONY: faults
-faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints one JSON line
+faults: .venv/.ready  ## Run the fault harnesses at their floors (LONG=1: far beyond); each prints one JSON line
 	FUZZED_INPUTS=1000000 \
 	STORM_REQUESTS=500 STORM_LIMIT=200 STORM_PROCESSES=8 \
 	FUZZED_STREAMS=1000 PROMPTS=200 SIDE_DOOR_STEP=1 DISCONNECTS=300 STEADY_REQUESTS=20000 \
@@ -93,8 +97,9 @@ faults: .venv/.ready  ## Run the fault harnesses at their floors; each prints on
 	AUDIT_STEP=1 ROTATION_EXITS=150 \
 	HTTP_REQUESTS=5000 HTTP_KILLS=20 \
 	REPRICE_ROWS=5000 REPRICE_KILLS=40 \
-	ALERT_KILLS=40 KID_STORM=10000 POOL_OPERATIONS=20000 \
+	ALERT_KILLS=40 DELIVERY_KILLS=40 KID_STORM=10000 POOL_OPERATIONS=20000 \
 	LEDGER_REQUESTS=100000 LEDGER_KILLS=40 LEDGER_RESTARTS=4 \
+	$(if $(LONG),$(LONG_RUN)) \
 	$(BIN)/pytest tests/faults --capture=no --quiet $(PYTEST_ARGS)
 
 .PHONY: format

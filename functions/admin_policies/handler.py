@@ -15,6 +15,8 @@ from navplane.admin import (
     provider_settings,
     providers,
     routes,
+    workflow_review,
+    workflows,
 )
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import AdminSettings
@@ -26,6 +28,8 @@ app = create(
         provider_settings.router,
         policies.router,
         routes.router,
+        workflows.router,
+        workflow_review.router,
         limits.router,
         alerts.router,
         notifications.router,

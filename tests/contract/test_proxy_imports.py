@@ -20,7 +20,7 @@ ENVIRONMENT = {
 # Powertools imports botocore's bare package, which is a few lines; what costs is what lies below it.
 FORBIDDEN = (
     "fastapi", "starlette", "pydantic", "mangum", "boto3", "botocore.session", "botocore.client", "pg8000", "httpx2", "httpx",
-    "jwt", "aws_xray_sdk", "moto", "uvicorn", "genai_prices", "navplane.store", "navplane.admin", "navplane.ingest",
+    "jwt", "aws_xray_sdk", "moto", "uvicorn", "genai_prices", "yaml", "navplane.store", "navplane.admin", "navplane.ingest",
 )  # fmt: skip
 
 

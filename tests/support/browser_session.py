@@ -1,12 +1,14 @@
 """A person at a browser, as far as HTTP shows it: cookies, the issuer's sign-in page, and what stands on a page."""
 
 import re
+import secrets
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any, Self
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx2
+from navplane.console.identity_provider import challenge
 
 
 class Page(HTMLParser):
@@ -72,14 +74,7 @@ class Browser:
 
     def choose(self, issuer_page: str, **user: str) -> str:
         """Signs in on the issuer's page; returns the address that it leads back to."""
-        with httpx2.Client(trust_env=False, timeout=30) as issuer:
-            page = issuer.get(issuer_page)
-            assert page.status_code == 200, page.text
-            found = re.search(r'action="([^"]+)"', page.text)
-            assert found is not None
-            answer = issuer.post(urljoin(issuer_page, unescape(found[1])), data=user)
-        assert answer.status_code == 303, answer.text
-        return answer.headers["location"]
+        return chosen(issuer_page, **user)
 
     def sign_in(self, subject: str, **known: str) -> httpx2.Response:
         """All the way; returns the first page."""
@@ -89,3 +84,29 @@ class Browser:
 
     def sign_out(self, **headers: Any) -> httpx2.Response:
         return self.client.post(self.url + "/sign-out", headers=headers)
+
+
+def chosen(issuer_page: str, **user: str) -> str:
+    """What `Browser.choose` does, for whichever client asked."""
+    with httpx2.Client(trust_env=False, timeout=30) as issuer:
+        page = issuer.get(issuer_page)
+        assert page.status_code == 200, page.text
+        found = re.search(r'action="([^"]+)"', page.text)
+        assert found is not None
+        answer = issuer.post(urljoin(issuer_page, unescape(found[1])), data=user)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+def token_of(issuer_url: str, **user: str) -> str:
+    """An access token for the admin API, by the authorization-code flow of a client of the test's own."""
+    verifier, back = secrets.token_urlsafe(48), "http://127.0.0.1:9/back"
+    asked = {
+        "response_type": "code", "client_id": "a-test", "redirect_uri": back, "scope": "openid", "state": "s",
+        "code_challenge": challenge(verifier), "code_challenge_method": "S256",
+    }  # fmt: skip
+    query = parse_qs(urlsplit(chosen(f"{issuer_url}/authorize?{urlencode(asked)}", **user)).query)
+    form = {"grant_type": "authorization_code", "code": query["code"][0], "client_id": "a-test", "redirect_uri": back}
+    answer = httpx2.post(f"{issuer_url}/token", data={**form, "code_verifier": verifier}, trust_env=False, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_token"])

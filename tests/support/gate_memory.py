@@ -64,6 +64,8 @@ class OrganizationItem:
     # By the id of the key, the workspace or the organization.
     policies: dict[UUID, Policy] = field(default_factory=dict)
     routes: dict[UUID, Route] = field(default_factory=dict)
+    # What is published, by workspace; of the organization itself by None.
+    workflows: dict[UUID | None, UUID] = field(default_factory=dict)
     # Each with its weight.
     provider_keys: list[tuple[SealedProviderKey, int]] = field(default_factory=list)
 
@@ -171,6 +173,10 @@ class MemoryGate:
         with self._lock:
             del self._organizations[org_id].routes[route_id]
 
+    def publish_workflow(self, org_id: UUID, version: UUID, *, workspace_id: UUID | None) -> None:
+        with self._lock:
+            self._organizations[org_id].workflows[workspace_id] = version
+
     def set_stream_usage(self, org_id: UUID, stream_usage: StreamUsage) -> None:
         with self._lock:
             self._organizations[org_id].stream_usage = stream_usage
@@ -226,6 +232,14 @@ class MemoryGate:
     def admit(self, ask: Ask, now: datetime) -> Admission | Refusal:
         with self._lock:
             self.asks.append(ask)
+            answer = self._answer(ask, now)
+            if answer.caller is None or answer.workflow_version is not None:
+                return answer
+            published = self._organizations[answer.caller.org_id].workflows
+            return replace(answer, workflow_version=published.get(answer.caller.workspace_id, published.get(None)))
+
+    def _answer(self, ask: Ask, now: datetime) -> Admission | Refusal:
+        with self._lock:
             decision = self._decide(ask, now)
             known = self._reservations.get(ask.request_id)
             if isinstance(decision, Refusal):

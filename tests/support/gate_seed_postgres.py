@@ -15,7 +15,8 @@ from navplane.model.provider_key import SealedProviderKey, SealingContext
 from navplane.model.route import Route
 from navplane.model.tenancy import DataMode, Region, StreamUsage
 from navplane.model.usage import Endpoint
-from navplane.store import policies, routes
+from navplane.model.workflow import VersionState, Workflow, WorkflowVersion
+from navplane.store import policies, routes, workflows
 from navplane.store.database import Connection, Database
 
 from tests.support.postgres import TestDatabase
@@ -108,6 +109,18 @@ class PostgresSeed:
 
     def set_cached_admission(self, org_id: UUID, chosen: bool) -> None:
         self._run(org_id, "UPDATE public.organizations SET cached_admission = :chosen WHERE id = :org_id", chosen=chosen)
+
+    def publish_workflow(self, org_id: UUID, version: UUID, *, workspace_id: UUID | None) -> None:
+        workflow = Workflow(
+            id=new_id(), org_id=org_id, workspace_id=workspace_id, name="w", created_by="somebody", created_at=NOW
+        )
+        published = WorkflowVersion(
+            id=version, org_id=org_id, workflow_id=workflow.id, workspace_id=workspace_id, number=1,
+            state=VersionState.PUBLISHED, document="", sha256="", authors=(), created_by="somebody", created_at=NOW,
+        )  # fmt: skip
+        with self._admin.transaction(org_id=org_id) as db:
+            workflows.insert(db, workflow)
+            workflows.save(db, published)
 
     def revoke(self, key_id: UUID) -> None:
         self._run(

@@ -54,7 +54,7 @@ def sealed_key(
 def add_tenant(gate: MemoryGate, *, stream_usage: StreamUsage = StreamUsage.INJECT) -> Tenant:
     org_id, key = gate.add_org(stream_usage=stream_usage), new_api_key("np_")
     caller = gate.add_key(org_id, digest=digest(key))
-    for provider in ("openai", "anthropic", "google"):
+    for provider in ("openai", "anthropic"):
         gate.add_provider_key(sealed_key(org_id, provider))
     return Tenant(org_id=org_id, caller=caller, key=key)
 

@@ -59,7 +59,7 @@ class LocalCloud:
         self.log, self.state_dir = log, state_dir
         self.base_url = self.admin_url = cloud.base_url
         self.rest_url, self.console_url = cloud.rest_url, cloud.console_url
-        self.demo_url = cloud.demo_upstream_url
+        self.demo_url, self.issuer_url = cloud.demo_upstream_url, cloud.issuer.url
         self.api_key, self.org_id = cloud.demo.api_key, cloud.demo.org_id
         self.admin_token = cloud.admin_token()
         self.database_url = cloud.database.url()

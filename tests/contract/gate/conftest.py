@@ -57,6 +57,9 @@ class MemorySeed:
     def set_cached_admission(self, org_id: UUID, chosen: bool) -> None:
         self._gate.set_cached_admission(org_id, chosen)
 
+    def publish_workflow(self, org_id: UUID, version: UUID, *, workspace_id: UUID | None) -> None:
+        self._gate.publish_workflow(org_id, version, workspace_id=workspace_id)
+
     def revoke(self, key_id: UUID) -> None:
         self._gate.revoke(key_id)
 

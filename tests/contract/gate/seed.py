@@ -46,6 +46,10 @@ class Seed(Protocol):
 
     def set_cached_admission(self, org_id: UUID, chosen: bool) -> None: ...
 
+    def publish_workflow(self, org_id: UUID, version: UUID, *, workspace_id: UUID | None) -> None:
+        """Nothing else may be published there."""
+        ...
+
     def revoke(self, key_id: UUID) -> None: ...
 
     def set_limit(self, org_id: UUID | None, limit: Limit) -> None:

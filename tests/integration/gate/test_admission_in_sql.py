@@ -71,7 +71,7 @@ FORBIDDEN = """
 SELECT public.gate_forbidden(
     ARRAY(SELECT ROW(NULL, NULL, NULL, NULL, ARRAY(SELECT jsonb_array_elements_text(level -> 0)),
                      ARRAY(SELECT jsonb_array_elements_text(level -> 1)), ARRAY(SELECT jsonb_array_elements_text(level -> 2)),
-                     ARRAY(SELECT jsonb_array_elements_text(level -> 3)), NULL, NULL, NULL)::public.policies
+                     ARRAY(SELECT jsonb_array_elements_text(level -> 3)), NULL, NULL, NULL, NULL)::public.policies
             FROM jsonb_array_elements(:levels::jsonb) WITH ORDINALITY AS given (level, place) ORDER BY place),
     :provider, :model)
 """

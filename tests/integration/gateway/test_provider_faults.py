@@ -9,7 +9,7 @@ from navplane.gateway.limits import Limits
 from navplane.model.usage import Outcome, Usage, UsageQuality
 
 from tests.integration.gateway.conftest import Application
-from tests.support.gateway import GatewayServer
+from tests.support.gateway import GatewayServer, sealed_key
 from tests.support.provider import Close, Cut, FakeProvider, Hang, Step, answer, chunk, head, json_answer, stream
 
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
@@ -37,6 +37,12 @@ def server(provider: FakeProvider) -> Iterator[GatewayServer]:
     providers = dict.fromkeys(("openai", "anthropic", "google"), provider.url)
     with GatewayServer(providers, limits=limits) as running:
         yield running
+
+
+@pytest.fixture
+def application(application: Application) -> Application:
+    application.server.gate.add_provider_key(sealed_key(application.tenant.org_id, "google"))
+    return application
 
 
 def body_of(path: str, *, streamed: bool) -> bytes:

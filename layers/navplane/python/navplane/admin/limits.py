@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
-from navplane.admin import change, paging
+from navplane.admin import change, ownership, paging
 from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import Body, View
 from navplane.admin.plane import ThePlane
@@ -74,6 +74,7 @@ class LimitView(View):
     used: int | None = Field(description="Spent and reserved in the current window.")
     used_usd: str | None
     resets_at: datetime | None = Field(description="When the current window ends, in UTC; null for concurrent_streams.")
+    workflow_version: UUID | None = Field(description="The workflow's version that made it; null for one made here.")
     created_at: datetime
 
 
@@ -141,7 +142,7 @@ def read_limit(
 @router.put(
     "/admin/orgs/{org_id}/limits/{limit_id}",
     summary="Change a limit's amount and mode",
-    responses=responses(400, 404, 413, 422),
+    responses=responses(400, 404, 409, 413, 422),
 )
 def update_limit(
     org_id: UUID,
@@ -150,10 +151,10 @@ def update_limit(
     call: Annotated[Call, require(Permission.LIMIT_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> LimitView:
-    """What was used stays used. In force once this has answered."""
+    """What was used stays used. In force once this has answered. What a workflow made is 409."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
-        before = _kept(db, org_id=org_id, limit_id=limit_id, now=call.now)
+        before = _made_by_hand(db, org_id=org_id, limit_id=limit_id, now=call.now)
         change.expected(call, view(before, call.now))
         limit = replace(
             before.limit,
@@ -167,14 +168,16 @@ def update_limit(
     return view(after, call.now)
 
 
-@router.delete("/admin/orgs/{org_id}/limits/{limit_id}", status_code=204, summary="Take a limit away", responses=responses(404))
+@router.delete(
+    "/admin/orgs/{org_id}/limits/{limit_id}", status_code=204, summary="Take a limit away", responses=responses(404, 409)
+)
 def delete_limit(
     org_id: UUID, limit_id: UUID, call: Annotated[Call, require(Permission.LIMIT_DELETE)], plane: ThePlane
 ) -> None:
     """Set again in the same window, it remembers what was used while it was there."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
-        before = _kept(db, org_id=org_id, limit_id=limit_id, now=call.now)
+        before = _made_by_hand(db, org_id=org_id, limit_id=limit_id, now=call.now)
         limits.delete(db, org_id=org_id, limit_id=limit_id)
         _tell(db, call, org_id=org_id, limit=before.limit, before=before)
 
@@ -203,6 +206,12 @@ def amount_of(body: LimitChange, kind: LimitKind) -> int:
     if not is_money and body.amount is not None and body.amount_usd is None:
         return body.amount
     raise Invalid(f"A limit of {kind.value} needs {'amount_usd' if is_money else 'amount'}, and only that.")
+
+
+def _made_by_hand(db: Connection, *, org_id: UUID, limit_id: UUID, now: datetime) -> KeptLimit:
+    kept = _kept(db, org_id=org_id, limit_id=limit_id, now=now)
+    ownership.by_hand(db, org_id=org_id, version_id=kept.workflow_version, what="limit")
+    return kept
 
 
 def _kept(db: Connection, *, org_id: UUID, limit_id: UUID, now: datetime) -> KeptLimit:
@@ -241,6 +250,7 @@ def view(kept: KeptLimit, now: datetime) -> LimitView:
         used=None if is_money else kept.used,
         used_usd=_dollars(kept.used) if is_money else None,
         resets_at=window_of(limit.kind, now).ends_at,
+        workflow_version=kept.workflow_version,
         created_at=kept.created_at,
     )
 

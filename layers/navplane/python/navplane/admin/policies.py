@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field
 
-from navplane.admin import change, paging
+from navplane.admin import change, ownership, paging
 from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import Body, View
 from navplane.admin.plane import ThePlane
@@ -59,6 +59,7 @@ class PolicyView(View):
     allow_models: list[str]
     block_models: list[str]
     allow_files: bool | None
+    workflow_version: UUID | None = Field(description="The workflow's version that made it; null for one made here.")
     created_at: datetime
 
 
@@ -98,7 +99,7 @@ def create_policy(
     org_id: UUID, body: NewPolicy, call: Annotated[Call, require(Permission.POLICY_CREATE)], plane: ThePlane
 ) -> PolicyView:
     """In force once this has answered. A key, a workspace or an organization that has one already is 409."""
-    policy, scope, scope_id = _policy(body), PolicyScope(body.scope), body.scope_id or org_id
+    policy, scope, scope_id = policy_of(body), PolicyScope(body.scope), body.scope_id or org_id
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
         if not policies.names_somebody(db, org_id=org_id, scope=scope, scope_id=scope_id):
@@ -124,7 +125,9 @@ def read_policy(org_id: UUID, policy_id: UUID, plane: ThePlane) -> PolicyView:
         return _view(_kept(db, org_id=org_id, policy_id=policy_id))
 
 
-@router.put("/admin/orgs/{org_id}/policies/{policy_id}", summary="Replace a policy", responses=responses(400, 404, 413, 422))
+@router.put(
+    "/admin/orgs/{org_id}/policies/{policy_id}", summary="Replace a policy", responses=responses(400, 404, 409, 413, 422)
+)
 def update_policy(
     org_id: UUID,
     policy_id: UUID,
@@ -132,11 +135,11 @@ def update_policy(
     call: Annotated[Call, require(Permission.POLICY_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> PolicyView:
-    """What is absent is as if it had never been said. In force once this has answered."""
-    policy = _policy(body)
+    """What is absent is as if it had never been said. In force once this has answered. What a workflow made is 409."""
+    policy = policy_of(body)
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
-        before = _kept(db, org_id=org_id, policy_id=policy_id)
+        before = _made_by_hand(db, org_id=org_id, policy_id=policy_id)
         change.expected(call, _view(before))
         policies.save(db, policy, org_id=org_id, scope=before.scope, scope_id=before.scope_id, policy_id=policy_id)
         after = _kept(db, org_id=org_id, policy_id=policy_id)
@@ -145,7 +148,7 @@ def update_policy(
 
 
 @router.delete(
-    "/admin/orgs/{org_id}/policies/{policy_id}", status_code=204, summary="Take a policy away", responses=responses(404)
+    "/admin/orgs/{org_id}/policies/{policy_id}", status_code=204, summary="Take a policy away", responses=responses(404, 409)
 )
 def delete_policy(
     org_id: UUID, policy_id: UUID, call: Annotated[Call, require(Permission.POLICY_DELETE)], plane: ThePlane
@@ -153,12 +156,12 @@ def delete_policy(
     """What it denied is allowed once this has answered, as far as no other policy denies it."""
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
-        before = _kept(db, org_id=org_id, policy_id=policy_id)
+        before = _made_by_hand(db, org_id=org_id, policy_id=policy_id)
         policies.delete(db, org_id=org_id, policy_id=policy_id)
         _tell(db, call, org_id=org_id, policy_id=policy_id, before=before)
 
 
-def _policy(body: PolicyChange) -> Policy:
+def policy_of(body: PolicyChange) -> Policy:
     if not {*body.enabled_providers, *body.disabled_providers} <= PROVIDERS.keys():
         raise Invalid(f"There is no such provider; there are: {', '.join(sorted(PROVIDERS))}.")
     return Policy(
@@ -168,6 +171,12 @@ def _policy(body: PolicyChange) -> Policy:
         block_models=tuple(body.block_models),
         allow_files=body.allow_files,
     )
+
+
+def _made_by_hand(db: Connection, *, org_id: UUID, policy_id: UUID) -> KeptPolicy:
+    kept = _kept(db, org_id=org_id, policy_id=policy_id)
+    ownership.by_hand(db, org_id=org_id, version_id=kept.workflow_version, what="policy")
+    return kept
 
 
 def _kept(db: Connection, *, org_id: UUID, policy_id: UUID) -> KeptPolicy:
@@ -206,5 +215,6 @@ def _view(kept: KeptPolicy) -> PolicyView:
         allow_models=list(policy.allow_models),
         block_models=list(policy.block_models),
         allow_files=policy.allow_files,
+        workflow_version=kept.workflow_version,
         created_at=kept.created_at,
     )

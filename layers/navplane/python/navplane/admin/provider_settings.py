@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
-from navplane.admin import change
+from navplane.admin import change, ownership
 from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import PRINTABLE, Body, View
 from navplane.admin.plane import ThePlane
@@ -63,7 +63,9 @@ def read_provider_settings(org_id: UUID, plane: ThePlane) -> ProviderSettingsVie
 
 
 @router.put(
-    "/admin/orgs/{org_id}/provider-settings", summary="Change the provider settings", responses=responses(400, 404, 413, 422)
+    "/admin/orgs/{org_id}/provider-settings",
+    summary="Change the provider settings",
+    responses=responses(400, 404, 409, 413, 422),
 )
 def update_provider_settings(
     org_id: UUID,
@@ -71,12 +73,12 @@ def update_provider_settings(
     call: Annotated[Call, require(Permission.PROVIDER_SETTINGS_UPDATE, versioned=True)],
     plane: ThePlane,
 ) -> ProviderSettingsView:
-    """What is absent stays as it is, each provider by itself. In force once this has answered."""
+    """What is absent stays as it is, each provider by itself. In force once this has answered. 409 where a workflow says it."""
     if not body.providers.keys() <= PROVIDERS.keys():
         raise Invalid(f"There is no such provider; there are: {', '.join(sorted(PROVIDERS))}.")
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
-        before = _policy(db, org_id=org_id)
+        before = _policy(db, org_id=org_id, changing=True)
         change.expected(call, _view(before))
         after = _changed(before, body)
         policies.save(db, after, org_id=org_id, scope=PolicyScope.ORGANIZATION, scope_id=org_id, policy_id=new_id())
@@ -92,8 +94,10 @@ def update_provider_settings(
     return _view(after)
 
 
-def _policy(db: Connection, *, org_id: UUID) -> Policy:
+def _policy(db: Connection, *, org_id: UUID, changing: bool = False) -> Policy:
     kept = policies.of_scope(db, org_id=org_id, scope_id=org_id)
+    if kept and changing:
+        ownership.by_hand(db, org_id=org_id, version_id=kept.workflow_version, what="policy")
     return kept.policy if kept else Policy()
 
 

@@ -71,6 +71,16 @@ class Permission(StrEnum):
     ALERT_DELETE = "alert:delete"
     NOTIFICATION_LIST = "notification:list"
     NOTIFICATION_READ = "notification:read"
+    ALERT_DESTINATION_LIST = "alert_destination:list"
+    ALERT_DESTINATION_CREATE = "alert_destination:create"
+    ALERT_DESTINATION_UPDATE = "alert_destination:update"
+    ALERT_DESTINATION_DELETE = "alert_destination:delete"
+    ALERT_DESTINATION_TEST = "alert_destination:test"
+    PLATFORM_ALERT_LIST = "platform_alert:list"
+    PLATFORM_ALERT_CREATE = "platform_alert:create"
+    PLATFORM_ALERT_UPDATE = "platform_alert:update"
+    PLATFORM_ALERT_DELETE = "platform_alert:delete"
+    PLATFORM_ALERT_TEST = "platform_alert:test"
     MEMBER_LIST = "member:list"
     MEMBER_UPDATE = "member:update"
     MEMBER_REMOVE = "member:remove"
@@ -88,6 +98,13 @@ class Permission(StrEnum):
     INVITATION_CREATE = "invitation:create"
     INVITATION_REVOKE = "invitation:revoke"
     INVITATION_ACCEPT = "invitation:accept"
+    WORKFLOW_LIST = "workflow:list"
+    WORKFLOW_READ = "workflow:read"
+    WORKFLOW_CREATE = "workflow:create"
+    WORKFLOW_UPDATE = "workflow:update"
+    WORKFLOW_SUBMIT = "workflow:submit"
+    WORKFLOW_APPROVE = "workflow:approve"
+    WORKFLOW_PUBLISH = "workflow:publish"
 
 
 class Role(StrEnum):
@@ -116,6 +133,11 @@ PLATFORM_ONLY = frozenset(
         Permission.PLATFORM_LIMIT_CREATE,
         Permission.PLATFORM_LIMIT_UPDATE,
         Permission.PLATFORM_LIMIT_DELETE,
+        Permission.PLATFORM_ALERT_LIST,
+        Permission.PLATFORM_ALERT_CREATE,
+        Permission.PLATFORM_ALERT_UPDATE,
+        Permission.PLATFORM_ALERT_DELETE,
+        Permission.PLATFORM_ALERT_TEST,
         Permission.AUDIT_RECENT,
         Permission.LEDGER_JOB_CREATE,
         Permission.PLATFORM_USAGE_READ,
@@ -144,6 +166,14 @@ _API_KEYS = frozenset(
 )
 _SERVICE_KEYS = frozenset({Permission.SERVICE_KEY_LIST, Permission.SERVICE_KEY_CREATE, Permission.SERVICE_KEY_REVOKE})
 _LIMITS = frozenset({Permission.LIMIT_LIST, Permission.LIMIT_CREATE, Permission.LIMIT_UPDATE, Permission.LIMIT_DELETE})
+_WORKFLOW_READING = frozenset({Permission.WORKFLOW_LIST, Permission.WORKFLOW_READ})
+# Not to approve: that is for somebody else.
+_WORKFLOW_WRITING = _WORKFLOW_READING | {
+    Permission.WORKFLOW_CREATE,
+    Permission.WORKFLOW_UPDATE,
+    Permission.WORKFLOW_SUBMIT,
+    Permission.WORKFLOW_PUBLISH,
+}
 _PROVIDER_KEYS = frozenset(
     permission for permission in Permission if permission.value.startswith(("provider_key:", "provider_settings:"))
 )
@@ -160,9 +190,11 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.PLATFORM_ADMIN: frozenset(Permission),
     Role.OWNER: _OF_AN_ORGANIZATION | SIGNED_IN,
     Role.MEMBER: _BASICS | SIGNED_IN,
-    Role.WORKSPACE_ADMIN: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _SERVICE_KEYS | _LIMITS | {Permission.PROVIDER_KEY_LIST},
-    Role.OPERATOR: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | {Permission.PROVIDER_KEY_LIST},
-    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | {Permission.AUDIT_LIST},
+    Role.WORKSPACE_ADMIN: (
+        _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _SERVICE_KEYS | _LIMITS | _WORKFLOW_WRITING | {Permission.PROVIDER_KEY_LIST}
+    ),
+    Role.OPERATOR: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _WORKFLOW_READING | {Permission.PROVIDER_KEY_LIST},
+    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | _WORKFLOW_READING | {Permission.WORKFLOW_APPROVE, Permission.AUDIT_LIST},
     Role.AUDITOR: SIGNED_IN | {permission for permission in _OF_AN_ORGANIZATION if _reads(permission)},
     Role.INTEGRATION_ADMIN: _BASICS | SIGNED_IN | _SERVICE_KEYS | _PROVIDER_KEYS,
 }

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
-from navplane.admin import change, paging
+from navplane.admin import change, ownership, paging
 from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import PRINTABLE, Body, View
 from navplane.admin.plane import ThePlane
@@ -209,8 +209,7 @@ def _taken(route: Route) -> Conflict:
 
 def _made_by_hand(db: Connection, *, org_id: UUID, route_id: UUID) -> KeptRoute:
     kept = _kept(db, org_id=org_id, route_id=route_id)
-    if kept.route.workflow_version is not None:
-        raise Conflict("A workflow made this route: publish a new version of it instead.")
+    ownership.by_hand(db, org_id=org_id, version_id=kept.route.workflow_version, what="route")
     return kept
 
 

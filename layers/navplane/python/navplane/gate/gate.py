@@ -105,9 +105,10 @@ class Candidate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """`candidates` are ordered by step, and there is at least one. `route` is the name of the route that led to them, None
-    where the model's name alone did, and `workflow_version` where that route comes from. `fallback_when_billed`: a further step
-    may be tried although the one before it may have cost money. `may_outlast_gate`: the organization has no limits, and chose
-    to be served for a while by what was said last should the gate fail to answer."""
+    where the model's name alone did. `workflow_version` is what that route comes from; without one what is published for the
+    workspace, or else for the organization. `fallback_when_billed`: a further step may be tried although the one before it may
+    have cost money. `may_outlast_gate`: the organization has no limits, and chose to be served for a while by what was said
+    last should the gate fail to answer."""
 
     request_id: RequestId
     caller: Caller
@@ -123,13 +124,14 @@ class Admission:
 class Refusal:
     """`caller` is None only where the key is not known. `detail` names the offending thing (a model, a provider, or a limit by
     scope and kind: `key requests_per_minute`). Of a limit `resets_at` is when its window ends, and `retry_after` the seconds
-    until then; both None for what frees as others end."""
+    until then; both None for what frees as others end. `workflow_version`: as of an Admission, where the caller is known."""
 
     reason: RefusalReason
     caller: Caller | None = None
     detail: str = ""
     retry_after: int | None = None
     resets_at: datetime | None = None
+    workflow_version: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +170,7 @@ class Owner:
     pending_event: str | None = None
 
 
-def over_limit(limit: str, caller: Caller, now: datetime) -> Refusal:
+def over_limit(limit: str, caller: Caller, now: datetime, *, workflow_version: UUID | None = None) -> Refusal:
     """The refusal by a limit that is named by scope and kind."""
     kind = LimitKind(limit.rpartition(" ")[2])
     resets_at = window_of(kind, now).ends_at
@@ -178,6 +180,7 @@ def over_limit(limit: str, caller: Caller, now: datetime) -> Refusal:
         detail=limit,
         retry_after=ceil((resets_at - now).total_seconds()) if resets_at else None,
         resets_at=resets_at,
+        workflow_version=workflow_version,
     )
 
 

@@ -36,7 +36,8 @@ from navplane.model.usage import Endpoint
 
 # Arguments are cast by the functions' own signatures, so a prepared statement knows their types.
 ADMIT = """
-SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, usage_mode, route_name, route_version, when_billed,
+SELECT refused, about, caller_org_id, caller_workspace_id, caller_key_id, usage_mode, route_name, when_billed,
+       coalesce(route_version, public.gate_workflow(caller_org_id, caller_workspace_id)),
        CASE WHEN refused IS NULL THEN public.gate_outlasts(caller_org_id) END,
        candidate_step, candidate_provider, candidate_model, candidate_weight,
        candidate_id, candidate_region, candidate_base_url, candidate_demo, candidate_sealed
@@ -88,11 +89,16 @@ class PostgresGate:
             raise DependencyUnavailable("This request id is closed; send the request again.")
         if refused in OVER_LIMIT:
             assert caller is not None
-            return over_limit(about, caller, now)
+            return over_limit(about, caller, now, workflow_version=rows[0][8])
         if refused is not None:
-            return Refusal(reason=RefusalReason(refused), caller=caller, detail=about or "")
+            return Refusal(
+                reason=RefusalReason(refused),
+                caller=caller,
+                detail=about or "",
+                workflow_version=rows[0][8] if caller else None,
+            )
         assert caller is not None
-        mode, route, version, when_billed, outlasts = rows[0][5:10]
+        mode, route, when_billed, version, outlasts = rows[0][5:10]
         return Admission(
             request_id=ask.request_id,
             caller=caller,

@@ -24,24 +24,26 @@ OWNERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptLimit:
-    """`used` is spent and reserved in the window of the question, in the limit's own unit."""
+    """`used` is spent and reserved in the window of the question, in the limit's own unit. `workflow_version`: None for one
+    that was made by hand."""
 
     limit: Limit
     used: int
     created_at: datetime
+    workflow_version: UUID | None = None
 
 
 def names_somebody(db: Connection, *, org_id: UUID, scope: LimitScope, scope_id: UUID) -> bool:
     return bool(db.run(OWNERS[scope], org_id=org_id, id=scope_id))
 
 
-def insert(db: Connection, limit: Limit, *, org_id: UUID, now: datetime) -> bool:
+def insert(db: Connection, limit: Limit, *, org_id: UUID, now: datetime, workflow_version: UUID | None = None) -> bool:
     """False, and nothing stored, when there is one of this scope and kind."""
     rows = db.run(
         """
         INSERT INTO public.limits
-            (org_id, id, scope, scope_id, kind, amount, mode, allow_unpriced, created_at, updated_at)
-        VALUES (:org_id, :id, :scope, :scope_id, :kind, :amount, :mode, :allow_unpriced, :now, :now)
+            (org_id, id, scope, scope_id, kind, amount, mode, allow_unpriced, workflow_version_id, created_at, updated_at)
+        VALUES (:org_id, :id, :scope, :scope_id, :kind, :amount, :mode, :allow_unpriced, :workflow_version, :now, :now)
         ON CONFLICT (org_id, scope_id, kind) DO NOTHING
         RETURNING id
         """,
@@ -53,6 +55,7 @@ def insert(db: Connection, limit: Limit, *, org_id: UUID, now: datetime) -> bool
         amount=limit.amount,
         mode=limit.mode.value,
         allow_unpriced=limit.allow_unpriced,
+        workflow_version=workflow_version,
         now=now,
     )
     return bool(rows)
@@ -113,7 +116,8 @@ def page(
     """Up to `limit`, newest first; or only the one that is named."""
     rows = db.run(
         """
-        SELECT l.id, l.scope, l.scope_id, l.kind, l.amount, l.mode, l.allow_unpriced, coalesce(c.used, 0), l.created_at
+        SELECT l.id, l.scope, l.scope_id, l.kind, l.amount, l.mode, l.allow_unpriced, coalesce(c.used, 0), l.created_at,
+               l.workflow_version_id
           FROM public.limits AS l
           LEFT JOIN public.limit_counters AS c
             ON c.org_id = l.org_id AND c.scope_id = l.scope_id AND c.kind = l.kind
@@ -133,7 +137,7 @@ def page(
 
 
 def _kept(row: Sequence[Any]) -> KeptLimit:
-    limit_id, scope, scope_id, kind, amount, mode, allow_unpriced, used, created_at = row
+    limit_id, scope, scope_id, kind, amount, mode, allow_unpriced, used, created_at, workflow_version = row
     limit = Limit(
         id=limit_id,
         scope=LimitScope(scope),
@@ -143,4 +147,4 @@ def _kept(row: Sequence[Any]) -> KeptLimit:
         mode=LimitMode(mode),
         allow_unpriced=allow_unpriced,
     )
-    return KeptLimit(limit=limit, used=used, created_at=created_at)
+    return KeptLimit(limit=limit, used=used, created_at=created_at, workflow_version=workflow_version)

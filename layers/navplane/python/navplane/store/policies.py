@@ -11,7 +11,10 @@ from navplane.model.policy import Policy, PolicyScope
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 
-COLUMNS = "id, scope, scope_id, enabled_providers, disabled_providers, allow_models, block_models, allow_files, created_at"
+COLUMNS = (
+    "id, scope, scope_id, enabled_providers, disabled_providers, allow_models, block_models, allow_files, created_at,"
+    " workflow_version_id"
+)
 # Whose id a policy of a scope may name.
 OWNERS = {
     PolicyScope.ORGANIZATION: "SELECT FROM public.organizations WHERE id = :org_id AND id = :id",
@@ -27,6 +30,8 @@ class KeptPolicy:
     scope_id: UUID
     policy: Policy
     created_at: datetime
+    # None for one that was made by hand.
+    workflow_version: UUID | None = None
 
 
 def names_somebody(db: Connection, *, org_id: UUID, scope: PolicyScope, scope_id: UUID) -> bool:
@@ -34,21 +39,29 @@ def names_somebody(db: Connection, *, org_id: UUID, scope: PolicyScope, scope_id
 
 
 def save(
-    db: Connection, policy: Policy, *, org_id: UUID, scope: PolicyScope, scope_id: UUID, policy_id: UUID
+    db: Connection,
+    policy: Policy,
+    *,
+    org_id: UUID,
+    scope: PolicyScope,
+    scope_id: UUID,
+    policy_id: UUID,
+    workflow_version: UUID | None = None,
 ) -> tuple[UUID, bool]:
     """In place of the one that is there for `scope_id`, if there is one. Its id, and whether it is new."""
     # As JSON, because pg8000 writes the text 'null' into an array as NULL.
     rows = db.run(
         """
         INSERT INTO public.policies
-            (org_id, id, scope, scope_id, enabled_providers, disabled_providers, allow_models, block_models, allow_files)
+            (org_id, id, scope, scope_id, enabled_providers, disabled_providers, allow_models, block_models, allow_files,
+             workflow_version_id)
         VALUES (
             :org_id, :id, :scope, :scope_id,
             ARRAY(SELECT jsonb_array_elements_text(:enabled::jsonb)),
             ARRAY(SELECT jsonb_array_elements_text(:disabled::jsonb)),
             ARRAY(SELECT jsonb_array_elements_text(:allow::jsonb)),
             ARRAY(SELECT jsonb_array_elements_text(:block::jsonb)),
-            :allow_files
+            :allow_files, :workflow_version
         )
         ON CONFLICT (org_id, scope_id) DO UPDATE SET enabled_providers = excluded.enabled_providers,
             disabled_providers = excluded.disabled_providers, allow_models = excluded.allow_models,
@@ -64,6 +77,7 @@ def save(
         allow=json.dumps(policy.allow_models),
         block=json.dumps(policy.block_models),
         allow_files=policy.allow_files,
+        workflow_version=workflow_version,
     )
     return rows[0][0], rows[0][0] == policy_id
 
@@ -132,4 +146,6 @@ def _kept(row: Sequence[Any]) -> KeptPolicy:
         block_models=tuple(row[6]),
         allow_files=row[7],
     )
-    return KeptPolicy(id=row[0], scope=PolicyScope(row[1]), scope_id=row[2], policy=policy, created_at=row[8])
+    return KeptPolicy(
+        id=row[0], scope=PolicyScope(row[1]), scope_id=row[2], policy=policy, created_at=row[8], workflow_version=row[9]
+    )
