@@ -10,16 +10,19 @@ from navplane.config import MaintenanceSettings
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.ingest.maintain import maintain
 from navplane.ingest.reap import Reaper
+from navplane.queue.dead_letter_count import SqsDeadLetterCount
 from navplane.queue.sqs import SqsQueueAge
 
 settings = MaintenanceSettings.from_env()
 # Holding a day's sums against its rows is one statement.
 database = wiring.database(settings.database, size=1, timeout_seconds=20)
+dead_letters = SqsDeadLetterCount(dead_letter_queue_url=settings.dead_letter_queue_url)
 reaper = Reaper(gate=PostgresGate(database), database=database, queue_age=SqsQueueAge(queue_url=settings.queue_url))
 
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, int]:
     """Answers what was done, as counts."""
     now = datetime.now(UTC)
-    counts = maintain(database, reaper, now=now, keep_months=settings.request_log_months)
+    months = settings.request_log_months
+    counts = maintain(database, reaper, now=now, keep_months=months, dead_letters=dead_letters)
     return counts | {"export_steps": ExportWork(database=database).run(now)}

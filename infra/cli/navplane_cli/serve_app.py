@@ -12,6 +12,7 @@ import httpx2
 from navplane import wiring
 from navplane.admin import (
     acceptance,
+    alert_destinations,
     alerts,
     api_keys,
     audit,
@@ -30,6 +31,7 @@ from navplane.admin import (
     notifications,
     openapi,
     organizations,
+    platform_alerts,
     platform_limits,
     platform_requests,
     platform_usage,
@@ -54,8 +56,9 @@ from navplane.admin.app import create
 from navplane.admin.export_work import ExportWork
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
-from navplane.config import AdminSettings, ProbeSettings
+from navplane.config import AdminSettings, NotifierSettings, ProbeSettings
 from navplane.console.app import create as create_console
+from navplane.custody.notify import Notifier
 from navplane.custody.probe_provider import ProviderProbe
 from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
@@ -63,7 +66,9 @@ from navplane.gateway.app import Gateway
 from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
 from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
+from navplane.ingest.platform_alerts import DeadLetterCount, no_queue
 from navplane.ingest.reap import Reaper
+from navplane.queue.dead_letter_count import SqsDeadLetterCount
 from navplane.queue.message import DeadLetters, MessageSource
 from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
 from navplane.queue.request_log import QueueAge, RequestLog
@@ -164,7 +169,12 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     plane = _plane(settings, "navplane_admin", records_users=True)
     kek = wiring.kek_wrapper(settings.kek)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    desk = KeyDesk(kek=kek, successor=wiring.successor_wrapper(settings.kek), origins=wiring.origins(settings.upstream))
+    desk = KeyDesk(
+        kek=kek,
+        successor=wiring.successor_wrapper(settings.kek),
+        origins=wiring.origins(settings.upstream),
+        loopback=settings.upstream.loopback,
+    )
     routers = (
         organizations.router,
         shredding.router,
@@ -192,6 +202,8 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         provider_keys.router,
         provider_key_changes.router,
         provider_key_tests.router,
+        alert_destinations.router,
+        platform_alerts.router,
         health.router,
         openapi.router,
     )
@@ -241,7 +253,7 @@ def _request_log(settings: ServeSettings) -> RequestLog:
 
 
 def _jobs(settings: ServeSettings) -> Jobs:
-    stop, signer = threading.Event(), _audit_signer(settings)
+    stop, signer, notifier = threading.Event(), _audit_signer(settings), _notifier(settings)
     writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
     source, dead_letters, age = _queue(settings, writer, stop)
     gate = PostgresGate(writer)
@@ -252,13 +264,36 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        every_minute={"audit_sign": signer.sign, "certify": signer.certify, "exports": ExportWork(database=writer).run},
+        dead_letters=_dead_letter_count(settings),
+        every_minute={
+            "audit_sign": signer.sign,
+            "certify": signer.certify,
+            "exports": ExportWork(database=writer).run,
+            "notifier": lambda _: notifier.run(),
+        },
     )
 
 
 def _audit_signer(settings: ServeSettings) -> AuditSigner:
     database = wiring.database(settings.roles.of("navplane_signer"), size=1)
     return AuditSigner(database=database, kek=wiring.kek(settings.kek), region=settings.region)
+
+
+def _notifier(settings: ServeSettings) -> Notifier:
+    return wiring.notifier(
+        NotifierSettings(
+            database=settings.roles.of("navplane_notifier"),
+            kek=settings.kek,
+            mail_from=settings.mail.sender or "",
+            loopback=settings.upstream.loopback,
+        )
+    )
+
+
+def _dead_letter_count(settings: ServeSettings) -> DeadLetterCount:
+    if settings.queue is None:
+        return no_queue
+    return SqsDeadLetterCount(dead_letter_queue_url=settings.queue.dead_letter_queue_url)
 
 
 def _queue(settings: ServeSettings, writer: Database, stop: threading.Event) -> tuple[MessageSource, DeadLetters, QueueAge]:

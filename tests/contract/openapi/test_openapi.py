@@ -9,6 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from navplane.admin import (
     acceptance,
+    alert_destinations,
     alerts,
     api_keys,
     audit,
@@ -27,6 +28,7 @@ from navplane.admin import (
     notifications,
     openapi,
     organizations,
+    platform_alerts,
     platform_limits,
     platform_requests,
     platform_usage,
@@ -93,7 +95,14 @@ SERVED_BY = {
         model_prices.router,
         providers.router,
     ),
-    "AdminProviderKeysFunction": (provider_keys.router, provider_key_changes.router, provider_key_tests.router, health.router),
+    "AdminProviderKeysFunction": (
+        provider_keys.router,
+        provider_key_changes.router,
+        provider_key_tests.router,
+        alert_destinations.router,
+        platform_alerts.router,
+        health.router,
+    ),
     "AdminAnalyticsFunction": (
         requests.router,
         request_detail.router,
@@ -193,6 +202,21 @@ def test_the_api_is_what_was_agreed() -> None:
         "DELETE /admin/orgs/{org_id}/alerts/{alert_id}",
         "GET /admin/orgs/{org_id}/notifications",
         "POST /admin/orgs/{org_id}/notifications/{notification_id}/read",
+        "GET /admin/orgs/{org_id}/alert-destinations",
+        "POST /admin/orgs/{org_id}/alert-destinations",
+        "GET /admin/orgs/{org_id}/alert-destinations/{destination_id}",
+        "PUT /admin/orgs/{org_id}/alert-destinations/{destination_id}",
+        "DELETE /admin/orgs/{org_id}/alert-destinations/{destination_id}",
+        "POST /admin/orgs/{org_id}/alert-destinations/{destination_id}/test",
+        "GET /admin/orgs/{org_id}/alert-destinations/{destination_id}/deliveries",
+        "GET /admin/alert-destinations",
+        "POST /admin/alert-destinations",
+        "GET /admin/alert-destinations/{destination_id}",
+        "PUT /admin/alert-destinations/{destination_id}",
+        "DELETE /admin/alert-destinations/{destination_id}",
+        "POST /admin/alert-destinations/{destination_id}/test",
+        "GET /admin/alert-destinations/{destination_id}/deliveries",
+        "GET /admin/notifications",
         "GET /admin/limits",
         "POST /admin/limits",
         "PUT /admin/limits/{limit_id}",
@@ -279,7 +303,13 @@ def test_no_answer_has_a_field_that_could_hold_a_secret_but_the_one_that_shows_a
         for field in schema.get("properties", {})
         if re.search("api_key$|secret|sealed|digest|token$|password", field)
     }
-    assert shown == {"IssuedKey.api_key", "CreatedOrganization.api_key", "IssuedApiKey.api_key", "IssuedServiceKey.api_key"}
+    assert shown == {
+        "IssuedKey.api_key",
+        "CreatedOrganization.api_key",
+        "IssuedApiKey.api_key",
+        "IssuedServiceKey.api_key",
+        "DestinationCreated.secret",
+    }
 
 
 def answer_schemas() -> dict[str, Any]:

@@ -24,6 +24,7 @@ FUNCTIONS = {
     "MigrateFunction": "migrate",
     "AuditSignFunction": "audit_sign",
     "ProviderProbeFunction": "provider_probe",
+    "NotifierFunction": "notifier",
     "RewrapKeysFunction": "rewrap_keys",
 }
 

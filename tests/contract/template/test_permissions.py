@@ -29,6 +29,7 @@ DATABASE_USERS = {
     "MigrateFunction": "navplane_owner",
     "AuditSignFunction": "navplane_signer",
     "ProviderProbeFunction": "navplane_probe",
+    "NotifierFunction": "navplane_notifier",
     "RewrapKeysFunction": "navplane_rewrap",
 }
 # All that a role may do besides entering the database. The secret is granted only where KekProvider is local, mail only where
@@ -41,6 +42,7 @@ OTHER_ACTIONS = {
     "RequestLogWriterFunction": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"},
     "AuditSignFunction": {"secretsmanager:GetSecretValue"},
     "ProviderProbeFunction": {"secretsmanager:GetSecretValue"},
+    "NotifierFunction": {"secretsmanager:GetSecretValue", "ses:SendEmail", "sns:Publish"},
     "RewrapKeysFunction": {"secretsmanager:GetSecretValue"},
     "MaintenanceFunction": {"sqs:GetQueueAttributes", "cloudwatch:GetMetricStatistics"},
 }
@@ -66,11 +68,11 @@ def the_role(template: Template, function: str) -> dict[str, list[str]]:
 
 # Who may use the KEK beside the rotation, which may both. The signer's right ends at its own secret.
 BOTH_WAYS = ("AuditSignFunction", "RewrapKeysFunction")
-KEK_USERS = ("ProxyFunction", "AdminProviderKeysFunction", "ProviderProbeFunction", *BOTH_WAYS)
+KEK_USERS = ("ProxyFunction", "AdminProviderKeysFunction", "ProviderProbeFunction", "NotifierFunction", *BOTH_WAYS)
 
 
-def test_only_the_proxy_and_the_probe_may_decrypt_what_is_not_their_own(template: Template) -> None:
-    able = ("ProxyFunction", "ProviderProbeFunction", *BOTH_WAYS)
+def test_only_these_may_decrypt(template: Template) -> None:
+    able = ("ProxyFunction", "ProviderProbeFunction", "NotifierFunction", *BOTH_WAYS)
     assert who_may(template, "kms:Decrypt") == [the_role(template, name) for name in able]
 
 
@@ -79,6 +81,24 @@ def test_the_probes_right_to_the_key_ends_at_provider_keys(template: Template) -
     (statement,) = [found for found in key_policy(template) if found["Principal"]["AWS"] == probe]
     assert statement["Action"] == "kms:Decrypt"
     assert statement["Condition"] == {"StringEquals": {"kms:EncryptionContext:navplane": "provider_key"}}
+
+
+@pytest.mark.parametrize(
+    ("function", "kinds"),
+    [("ProxyFunction", ["provider_key", "readiness"]), ("NotifierFunction", "webhook_secret")],
+)
+def test_who_opens_one_kind_of_secret_can_open_no_other(template: Template, function: str, kinds: Any) -> None:
+    role = the_role(template, function)
+    (statement,) = [found for found in key_policy(template) if found["Principal"]["AWS"] == role]
+    assert statement["Action"] == "kms:Decrypt"
+    assert statement["Condition"] == {"StringEquals": {"kms:EncryptionContext:navplane": kinds}}
+
+
+def test_mail_and_topics_are_granted_only_where_they_are_named(template: Template) -> None:
+    policies = template["Resources"][role_of(template, "NotifierFunction")]["Properties"]["Policies"]
+    granting = [policy["Fn::If"] for policy in policies if "ses:" in json.dumps(policy) or "sns:" in json.dumps(policy)]
+    found = {name: then["PolicyDocument"]["Statement"][0]["Resource"] for name, then, _ in granting}
+    assert found == {"SendsMail": {"Ref": "MailIdentityArn"}, "HasAlertTopics": {"Ref": "AlertTopicArns"}}
 
 
 def test_only_admin_provider_keys_may_invoke_and_only_the_probe(template: Template) -> None:

@@ -36,7 +36,7 @@ HTTP_CASES = [
     ("console", "console-home.json", 200),
     ("console", "console-sign-in.json", 303),
 ]
-OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign", "rewrap_keys", "provider_probe"}
+OTHERS = {"request_log_writer", "maintenance", "migrate", "audit_sign", "rewrap_keys", "provider_probe", "notifier"}
 
 
 def event(name: str) -> dict[str, Any]:
@@ -177,3 +177,10 @@ def test_provider_probe_knows_no_key_that_is_not_there(cloud: tuple[Cloud, str])
     result = around.invoke("provider_probe", event("provider-probe-test.json"))
     assert result.error is None, result.error
     assert result.document == {"result": None}
+
+
+def test_notifier_has_nothing_to_send(cloud: tuple[Cloud, str]) -> None:
+    around, _ = cloud
+    result = around.invoke("notifier", event("maintenance-schedule.json"))
+    assert result.error is None, result.error
+    assert result.document == {"deliveries_tried": 0, "deliveries_forgotten": 0}

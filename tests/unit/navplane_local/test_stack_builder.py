@@ -74,6 +74,7 @@ def test_a_function_knows_its_own_role_and_no_secret_it_has_no_use_for(stack: St
             "AdminProviderKeysFunction",
             "AuditSignFunction",
             "ProviderProbeFunction",
+            "NotifierFunction",
             "RewrapKeysFunction",
         )
         assert ("the-kek" in seen.values()) is with_kek

@@ -144,11 +144,13 @@ class KekSettings:
 class UpstreamSettings:
     """Where providers are, when not where the registry says: loopback addresses, in local mode only.
 
-    `overrides` maps a provider's name to a URL; `demo_url` is the demo upstream, to which demo provider keys route.
+    `overrides` maps a provider's name to a URL; `demo_url` is the demo upstream, to which demo provider keys route. `loopback`:
+    local mode, where webhooks may be at a loopback address too.
     """
 
     overrides: Mapping[str, str] = field(default_factory=dict)
     demo_url: str | None = None
+    loopback: bool = False
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -163,7 +165,8 @@ class UpstreamSettings:
                 )
             require_loopback(name, env[name])
         overrides = {n.removeprefix(OVERRIDE_PREFIX).lower(): env[n] for n in names if n.startswith(OVERRIDE_PREFIX)}
-        return cls(overrides=overrides, demo_url=env.get("NAVPLANE_DEMO_UPSTREAM") or None)
+        demo_url = env.get("NAVPLANE_DEMO_UPSTREAM") or None
+        return cls(overrides=overrides, demo_url=demo_url, loopback=mode is Mode.LOCAL)
 
 
 def require_loopback(name: str, url: str) -> None:
@@ -393,6 +396,7 @@ class MaintenanceSettings:
 
     database: DatabaseSettings
     queue_url: str
+    dead_letter_queue_url: str
     request_log_months: int
 
     @classmethod
@@ -400,6 +404,7 @@ class MaintenanceSettings:
         return cls(
             database=DatabaseSettings.from_env(env),
             queue_url=require(env, "QUEUE_URL"),
+            dead_letter_queue_url=require(env, "DEAD_LETTER_QUEUE_URL"),
             request_log_months=request_log_months(env),
         )
 
@@ -429,6 +434,25 @@ class ProbeSettings:
     def from_env(cls, env: Environment = os.environ) -> Self:
         return cls(
             database=DatabaseSettings.from_env(env), kek=KekSettings.from_env(env), upstream=UpstreamSettings.from_env(env)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifierSettings:
+    """notifier. `mail_from` is the address that mail is sent from; empty where there is no mail."""
+
+    database: DatabaseSettings
+    kek: KekSettings
+    mail_from: str
+    loopback: bool
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_env(env),
+            kek=KekSettings.from_env(env),
+            mail_from=env.get("MAIL_SENDER", ""),
+            loopback=choose(env, "NAVPLANE_MODE", Mode, Mode.AWS) is Mode.LOCAL,
         )
 
 

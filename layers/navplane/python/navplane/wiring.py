@@ -14,6 +14,7 @@ from navplane.config import (
     KekProvider,
     KekSettings,
     MailSettings,
+    NotifierSettings,
     ProbeSettings,
     ProviderKeysSettings,
     TenancySettings,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from navplane.crypto.kek import Kek, KekUnwrapper, KekWrapper
     from navplane.crypto.kek_aws_kms import AwsKmsKek
     from navplane.crypto.kek_local import LocalKek
+    from navplane.custody.notify import Notifier
     from navplane.custody.probe_provider import ProviderProbe
     from navplane.custody.rewrap import Rewrapper
     from navplane.gate.gate import Gate
@@ -234,7 +236,12 @@ def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Pl
     plane = admin_plane(settings.admin, records_users=True, size=size)
     kek, log = kek_wrapper(settings.kek), request_log(settings.queue_url)
     probes = {"database": database_probe(plane.database), "kek": kek_probe(kek), "queue": log.ready}
-    desk = KeyDesk(kek=kek, successor=successor_wrapper(settings.kek), origins=origins(settings.upstream))
+    desk = KeyDesk(
+        kek=kek,
+        successor=successor_wrapper(settings.kek),
+        origins=origins(settings.upstream),
+        loopback=settings.upstream.loopback,
+    )
     return replace(plane, key_desk=desk, probe=FunctionProbe(settings.probe_function), readiness=Readiness(probes))
 
 
@@ -245,6 +252,17 @@ def provider_probe(settings: ProbeSettings) -> "ProviderProbe":
         database=database(settings.database, size=1),
         keys=kek_unwrapper(settings.kek),
         origins=origins(settings.upstream),
+    )
+
+
+def notifier(settings: NotifierSettings) -> "Notifier":
+    from navplane.custody.notify import SENDERS, Notifier
+
+    return Notifier(
+        database=database(settings.database, size=SENDERS),
+        keys=kek_unwrapper(settings.kek),
+        mail_from=settings.mail_from,
+        loopback=settings.loopback,
     )
 
 

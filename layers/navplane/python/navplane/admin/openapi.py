@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from navplane.admin import (
     acceptance,
+    alert_destinations,
     alerts,
     api_keys,
     audit,
@@ -29,6 +30,7 @@ from navplane.admin import (
     model_prices,
     notifications,
     organizations,
+    platform_alerts,
     platform_limits,
     platform_requests,
     platform_usage,
@@ -124,6 +126,8 @@ ROUTERS = (
     budgets.router,
     alerts.router,
     notifications.router,
+    alert_destinations.router,
+    platform_alerts.router,
     platform_usage.router,
     platform_requests.router,
     audit.router,

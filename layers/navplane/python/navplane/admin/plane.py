@@ -20,11 +20,12 @@ from navplane.upstream.origin import Origins
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDesk:
     """What storing a provider key takes: a KEK to wrap with, the one that does once that is being retired, and where the
-    providers are asked about the key."""
+    providers are asked about the key. `loopback`: webhooks may be at a loopback address, as in local mode."""
 
     kek: KekWrapper
     origins: Origins
     successor: KekWrapper | None = None
+    loopback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,16 @@ class Permission(StrEnum):
     ALERT_DELETE = "alert:delete"
     NOTIFICATION_LIST = "notification:list"
     NOTIFICATION_READ = "notification:read"
+    ALERT_DESTINATION_LIST = "alert_destination:list"
+    ALERT_DESTINATION_CREATE = "alert_destination:create"
+    ALERT_DESTINATION_UPDATE = "alert_destination:update"
+    ALERT_DESTINATION_DELETE = "alert_destination:delete"
+    ALERT_DESTINATION_TEST = "alert_destination:test"
+    PLATFORM_ALERT_LIST = "platform_alert:list"
+    PLATFORM_ALERT_CREATE = "platform_alert:create"
+    PLATFORM_ALERT_UPDATE = "platform_alert:update"
+    PLATFORM_ALERT_DELETE = "platform_alert:delete"
+    PLATFORM_ALERT_TEST = "platform_alert:test"
     MEMBER_LIST = "member:list"
     MEMBER_UPDATE = "member:update"
     MEMBER_REMOVE = "member:remove"
@@ -123,6 +133,11 @@ PLATFORM_ONLY = frozenset(
         Permission.PLATFORM_LIMIT_CREATE,
         Permission.PLATFORM_LIMIT_UPDATE,
         Permission.PLATFORM_LIMIT_DELETE,
+        Permission.PLATFORM_ALERT_LIST,
+        Permission.PLATFORM_ALERT_CREATE,
+        Permission.PLATFORM_ALERT_UPDATE,
+        Permission.PLATFORM_ALERT_DELETE,
+        Permission.PLATFORM_ALERT_TEST,
         Permission.AUDIT_RECENT,
         Permission.LEDGER_JOB_CREATE,
         Permission.PLATFORM_USAGE_READ,

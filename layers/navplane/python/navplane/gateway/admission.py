@@ -76,8 +76,9 @@ class Admissions:
         except Exception:
             call.uncertain = False
             raise
+        answered = time.monotonic()
         if isinstance(answer, Refusal):
-            self._memory.note(ask, answer, at=asked_at)
+            self._memory.note(ask, answer, at=asked_at, answered=answered)
         with self._handover:
             if call.given_up:
                 raise OutcomeUnknown("Nobody waits for this admission any more.")
@@ -91,7 +92,7 @@ class Admissions:
                 # Why it is refused may be read off the file: nobody else's business.
                 objects.require_own(self._gate, call)
             return answer
-        self._memory.note(ask, answer, at=asked_at, keep=not objects.touches_objects(call))
+        self._memory.note(ask, answer, at=asked_at, answered=answered, keep=not objects.touches_objects(call))
         objects.require_own(self._gate, call)
         return self._granted(call, answer, asked_at)
 

@@ -34,15 +34,18 @@ class AdmissionMemory:
         self._kept: OrderedDict[bytes, OrderedDict[Any, Remembered]] = OrderedDict()
         self._failing = False
         self._asked: dict[bytes, float] = {}
+        # When it was last known that nothing older about a key may be gone by.
+        self._erased: OrderedDict[bytes, float] = OrderedDict()
 
-    def note(self, ask: Ask, answer: Admission | Refusal, *, at: float, keep: bool = True) -> None:
-        """The gate has answered: it is there, and this is what counts from now on."""
+    def note(self, ask: Ask, answer: Admission | Refusal, *, at: float, answered: float, keep: bool = True) -> None:
+        """The gate was asked `at` and had `answered`: it is there, and this is what counts from now on. Answers may be noted in
+        another order than they were given in."""
         with self._lock:
             self._failing = False
             self._asked.clear()
             if not isinstance(answer, Admission) or not answer.may_outlast_gate:
-                self._kept.pop(ask.key_digest, None)
-            elif keep:
+                self._erase(ask.key_digest, answered)
+            elif keep and at > self._erased.get(ask.key_digest, 0.0):
                 self._keep(ask, Remembered(admission=answer, at=at))
 
     def recall(self, ask: Ask, now: float) -> Remembered | None:
@@ -60,6 +63,14 @@ class AdmissionMemory:
                 return found
             self._asked[ask.key_digest] = now
             return None
+
+    def _erase(self, key_digest: bytes, answered: float) -> None:
+        """An admission that was asked for before then, and comes only now, must not be written back."""
+        self._kept.pop(key_digest, None)
+        self._erased[key_digest] = max(answered, self._erased.get(key_digest, 0.0))
+        self._erased.move_to_end(key_digest)
+        if len(self._erased) > MAX_KEYS:
+            self._erased.popitem(last=False)
 
     def _keep(self, ask: Ask, remembered: Remembered) -> None:
         questions = self._kept.setdefault(ask.key_digest, OrderedDict())

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from navplane.ingest.consume import Consumer
 from navplane.ingest.maintain import maintain
+from navplane.ingest.platform_alerts import DeadLetterCount, no_queue
 from navplane.ingest.reap import Reaper
 from navplane.queue.message import MessageSource
 from navplane.store.database import Database
@@ -32,6 +33,7 @@ class Jobs:
     database: Database
     stop: threading.Event
     keep_months: int = 0
+    dead_letters: DeadLetterCount = no_queue
     every_minute: Mapping[str, Callable[[datetime], object]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -83,4 +85,5 @@ class Jobs:
         return step
 
     def _maintain(self) -> None:
-        maintain(self.database, self.reaper, now=datetime.now(UTC), keep_months=self.keep_months)
+        now = datetime.now(UTC)
+        maintain(self.database, self.reaper, now=now, keep_months=self.keep_months, dead_letters=self.dead_letters)

@@ -6,6 +6,7 @@ from navplane.gate.gate import Gate
 from navplane.ingest import alerts, price_list
 from navplane.ingest.consume import Consumer
 from navplane.ingest.ledger_jobs import LedgerJobs
+from navplane.ingest.platform_alerts import DeadLetterCount, no_queue, watch_platform
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
 from navplane.queue.postgres import PostgresMessages
@@ -28,7 +29,9 @@ BATCHES = 20
 WINDOWS_KEPT = timedelta(days=1)
 
 
-def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: int = 0) -> dict[str, int]:
+def maintain(
+    database: Database, reaper: Reaper, *, now: datetime, keep_months: int = 0, dead_letters: DeadLetterCount = no_queue
+) -> dict[str, int]:
     """Partitions first: without one no row can be written at all. Request logs are kept for `keep_months` whole months, 0 for
     good. Answers what was done, as counts."""
     with database.transaction() as db:
@@ -44,7 +47,7 @@ def maintain(database: Database, reaper: Reaper, *, now: datetime, keep_months: 
     with database.transaction() as db:
         contents = request_contents.forget(db, now=now)
     differing = check_a_day(database, now=now)
-    told = alerts.watch(database, now=now)
+    told = alerts.watch(database, now=now) + watch_platform(database, dead_letters, now=now)
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
         answers = admin_calls.forget(db, before=now - admin_calls.KEPT)

@@ -29,6 +29,14 @@ class AlertKind(StrEnum):
     UNPRICED = "unpriced"
 
 
+class PlatformAlertKind(StrEnum):
+    """What only platform admins are told. The value is stored: never rename one."""
+
+    DEAD_LETTERS = "dead_letters"
+    DRIFT = "drift"
+    UNPRICED = "unpriced"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertTerms:
     """`thresholds` are percent of a budget. A day is a spike above `floor_usd` and above the usual day by `sensitivity` times
@@ -58,6 +66,17 @@ class Crossing:
     subject: str
     window_name: str
     threshold: int
+    title: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformCrossing:
+    """The same for the platform, once per kind, `subject` and `window_name`."""
+
+    kind: PlatformAlertKind
+    subject: str
+    window_name: str
     title: str
     facts: Mapping[str, Any]
 
@@ -137,5 +156,39 @@ def unpriced(*, org_id: UUID, provider: str | None, model: str | None, month: st
         window_name=f"m:{month}",
         threshold=0,
         title=f"The price of {name} is not known, and its requests are not in the costs",
+        facts={"provider": provider, "model": model},
+    )
+
+
+def dead_letters(count: int, *, day: str) -> PlatformCrossing:
+    """Once per day on which there are any."""
+    return PlatformCrossing(
+        kind=PlatformAlertKind.DEAD_LETTERS,
+        subject="queue/usage",
+        window_name=f"d:{day}",
+        title=f"{count} usage events can't be recorded and wait as dead letters",
+        facts={"dead_letters": count},
+    )
+
+
+def drift(differing: int, *, day: str) -> PlatformCrossing:
+    """Once per day whose sums differ."""
+    return PlatformCrossing(
+        kind=PlatformAlertKind.DRIFT,
+        subject=f"day/{day}",
+        window_name=f"d:{day}",
+        title=f"{differing} sums or ledger entries of {day} are not those of the request logs",
+        facts={"day": day, "differing": differing},
+    )
+
+
+def unpriced_anywhere(*, provider: str | None, model: str | None, month: str) -> PlatformCrossing:
+    """Once per model and month, however many organizations use it."""
+    name = f"{provider or 'unknown'}/{model or 'unknown'}"
+    return PlatformCrossing(
+        kind=PlatformAlertKind.UNPRICED,
+        subject=f"model/{name}",
+        window_name=f"m:{month}",
+        title=f"The price of {name} is not known, and its requests are in nobody's costs",
         facts={"provider": provider, "model": model},
     )

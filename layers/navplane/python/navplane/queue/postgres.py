@@ -173,6 +173,11 @@ class PostgresMessages:
             )
         return len(rows)
 
+    def dead_letters(self) -> int:
+        """How many are buried."""
+        with self._connections.connection() as db:
+            return int(db.run("SELECT count(*) FROM public.usage_queue WHERE dead_reason IS NOT NULL")[0][0])
+
     def oldest_event_age_seconds(self) -> float | None:
         with self._connections.connection() as db:
             rows = db.run(

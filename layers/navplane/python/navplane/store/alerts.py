@@ -9,6 +9,8 @@ from uuid import UUID
 
 from navplane.model.alert import AlertKind, AlertRule, AlertTerms, Crossing
 from navplane.model.ids import new_id
+from navplane.store import alert_deliveries
+from navplane.store.alert_deliveries import Told
 from navplane.store.database import Connection
 from navplane.store.organizations import Position
 
@@ -91,8 +93,8 @@ def delete_rule(db: Connection, *, org_id: UUID, rule_id: UUID) -> None:
 
 
 def tell(db: Connection, crossings: Sequence[Crossing], *, now: datetime) -> int:
-    """Leave a notification of each crossing that nobody was told of yet; how many. Two who see the same crossing at once wait
-    for each other here, and one of them tells."""
+    """Leave a notification of each crossing that nobody was told of yet, and a delivery of it for each destination that wants
+    it; how many notifications. Two who see the same crossing at once wait for each other here, and one of them tells."""
     # In one order, so that two who tell of the same things never wait for each other both ways.
     ordered = sorted(crossings, key=lambda c: (c.org_id, c.kind, c.subject, c.window_name, c.threshold))
     rows = db.run(
@@ -104,7 +106,7 @@ def tell(db: Connection, crossings: Sequence[Crossing], *, now: datetime) -> int
                WITH ORDINALITY AS c (org_id, id, kind, subject, window_name, threshold, title, facts, place)
          ORDER BY c.place
         ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING
-        RETURNING id
+        RETURNING id, org_id, kind, subject, window_name, threshold, title, facts
         """,
         org_ids=[c.org_id for c in ordered],
         ids=[new_id() for _ in ordered],
@@ -116,6 +118,8 @@ def tell(db: Connection, crossings: Sequence[Crossing], *, now: datetime) -> int
         facts=[dumps(dict(c.facts)) for c in ordered],
         now=now,
     )
+    if rows:
+        alert_deliveries.enqueue(db, [_told(row) for row in rows], now=now)
     return len(rows)
 
 
@@ -156,6 +160,20 @@ def _rule(row: Sequence[Any]) -> AlertRule:
     rule_id, org_id, kind, enabled, thresholds, sensitivity, floor_usd, created_at = row
     terms = AlertTerms(enabled=enabled, thresholds=tuple(thresholds), sensitivity=sensitivity, floor_usd=floor_usd)
     return AlertRule(id=rule_id, org_id=org_id, kind=AlertKind(kind), terms=terms, created_at=created_at)
+
+
+def _told(row: Sequence[Any]) -> Told:
+    notification_id, org_id, kind, subject, window_name, threshold, title, facts = row
+    return Told(
+        id=notification_id,
+        org_id=org_id,
+        kind=kind,
+        subject=subject,
+        window_name=window_name,
+        threshold=threshold,
+        title=title,
+        facts=facts,
+    )
 
 
 def _notification(row: Sequence[Any]) -> Notification:

@@ -20,6 +20,7 @@ LOGIN_ROLES = (
     "navplane_rewrap",
     "navplane_signer",
     "navplane_probe",
+    "navplane_notifier",
 )
 # Who owns functions that others may only call: those of the gate, and those that keep the audit and destroy secrets.
 DEFINER_ROLES = ("navplane_gate_definer", "navplane_keeper")

@@ -50,3 +50,9 @@ def check(db: Connection, *, day: datetime, now: datetime) -> int:
         differing=differing,
     )
     return differing
+
+
+def days_that_differ(db: Connection) -> list[tuple[str, int]]:
+    """Each UTC day that differed when it was last checked, and in how many sums and entries."""
+    rows = db.run("SELECT day::text, differing FROM public.rollup_checks WHERE differing > 0 ORDER BY day")
+    return [(row[0], row[1]) for row in rows]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from navplane.upstream.provider import Origin, OwnAddress, Provider
 
-_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
+HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*){0,8}")
 # Each of these hides an IPv4 address, of which is_global says nothing: NAT64 (RFC 6052, 8215), 6to4 and Teredo.
 _TRANSLATING = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
@@ -35,7 +35,7 @@ def own_origin(provider: Provider, base_url: str) -> Origin:
 
 def is_own(address: OwnAddress, origin: Origin) -> bool:
     """Whether `origin` is of the form that keys of this kind may name."""
-    if origin.scheme != "https" or not _HOST.fullmatch(origin.host) or not _BASE_PATH.fullmatch(origin.base_path):
+    if origin.scheme != "https" or not HOST.fullmatch(origin.host) or not _BASE_PATH.fullmatch(origin.base_path):
         return False
     if address.hosts is None:
         return origin.guarded
