@@ -71,6 +71,7 @@ class RequestView(View):
     request_bytes: int
     response_bytes: int
     client: str | None
+    workflow_version_id: UUID | None = Field(description="The version of a workflow that it ran under.")
     started_at: datetime
     recorded_at: datetime
     revision: int
@@ -103,6 +104,7 @@ def the_wanted(
     error_code: Text = None,
     stream: bool | None = None,
     demo: bool | None = None,
+    workflow_version_id: Annotated[UUID | None, Query(description="The workflow's version that it ran under.")] = None,
 ) -> Wanted:
     given = locals()
     return Wanted(start=start, end=end, values={name: given[name] for name in FILTERS if given[name] is not None})
