@@ -94,13 +94,14 @@ faults: .venv/.ready  ## Run the fault harnesses at their floors (LONG=1: far be
 	FUZZED_STREAMS=1000 PROMPTS=200 SIDE_DOOR_STEP=1 DISCONNECTS=300 STEADY_REQUESTS=20000 \
 	REVOCATION_TRIALS=100 REVOCATION_ENVIRONMENTS=8 \
 	RATE_WINDOWS=30 RATE_LIMIT=60 RATE_PROCESSES=8 \
+	DESCRIBED_SECONDS=120 DESCRIBED_EXAMPLES=20 \
 	AUDIT_STEP=1 ROTATION_EXITS=150 \
 	HTTP_REQUESTS=5000 HTTP_KILLS=20 \
 	REPRICE_ROWS=5000 REPRICE_KILLS=40 \
 	ALERT_KILLS=40 DELIVERY_KILLS=40 KID_STORM=10000 POOL_OPERATIONS=20000 \
 	LEDGER_REQUESTS=100000 LEDGER_KILLS=40 LEDGER_RESTARTS=4 \
 	$(if $(LONG),$(LONG_RUN)) \
-	$(BIN)/pytest tests/faults --capture=no --quiet $(PYTEST_ARGS)
+	$(BIN)/pytest tests/faults tests/integration/admin/test_described.py --capture=no --quiet $(PYTEST_ARGS)
 
 .PHONY: format
 format: .venv/.ready  ## Format the code and mend what ruff can

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from navplane.admin import change, paging
 from navplane.admin.access import Call, Permission, require
-from navplane.admin.fields import PRINTABLE, Body, View
+from navplane.admin.fields import PRINTABLE, Body, Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.admin.usage_answers import LONGEST
@@ -30,7 +30,6 @@ NO_SUCH_JOB = "There is no such export job, or it has expired."
 # What else than the dimensions of usage a sum knows of its rows.
 OF_SUMS = frozenset(Dimension) - {Dimension.ORGANIZATION} | {"demo"}
 
-Moment = Annotated[AwareDatetime, Field(strict=False)]
 Id = Annotated[UUID, Field(strict=False)]
 Text = Annotated[str, StringConstraints(max_length=1000, pattern=PRINTABLE)]
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from navplane.admin import paging
 from navplane.admin.access import Permission, require
 from navplane.admin.change import NO_SUCH_ORGANIZATION
-from navplane.admin.fields import View
+from navplane.admin.fields import Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import NotFound, RegionMismatch
@@ -90,8 +90,8 @@ RequestCursor = Annotated[UUID | None, Query(description="`next_cursor` of the p
 
 def the_wanted(
     plane: ThePlane,
-    start: AwareDatetime | None = None,
-    end: Annotated[AwareDatetime | None, Query(description="Not included.")] = None,
+    start: Moment | None = None,
+    end: Annotated[Moment | None, Query(description="Not included.")] = None,
     workspace_id: UUID | None = None,
     key_id: UUID | None = None,
     user_id: UUID | None = None,
