@@ -64,6 +64,7 @@ from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.gateway.app import Gateway
 from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
+from navplane.ingest.collect_usage import Asking
 from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
 from navplane.ingest.platform_alerts import DeadLetterCount, no_queue
@@ -137,7 +138,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
             wiring.database(settings.roles.of("navplane_gate"), size=GATE_THREADS + LOG_THREADS, timeout_seconds=1)
         ),
         keys=wiring.kek_unwrapper(settings.kek),
-        upstream=UpstreamClient(wiring.origins(settings.upstream)),
+        upstream=UpstreamClient(wiring.origins(settings.upstream, region=settings.region)),
         request_log=log,
         region=settings.region,
         key_prefixes=settings.key_prefixes,
@@ -172,7 +173,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(
         kek=kek,
         successor=wiring.successor_wrapper(settings.kek),
-        origins=wiring.origins(settings.upstream),
+        origins=wiring.origins(settings.upstream, region=settings.region),
         loopback=settings.upstream.loopback,
     )
     routers = (
@@ -219,7 +220,9 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 def _provider_probe(settings: ServeSettings) -> ProviderProbe:
     database = settings.roles.of("navplane_probe")
-    return wiring.provider_probe(ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream))
+    return wiring.provider_probe(
+        ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream, region=settings.region)
+    )
 
 
 def _analytics(settings: ServeSettings) -> App:
@@ -264,7 +267,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
         database=writer,
         stop=stop,
         keep_months=settings.request_log_months,
-        probe=_provider_probe(settings),
+        asking=Asking(probe=_provider_probe(settings), region=settings.region),
         dead_letters=_dead_letter_count(settings),
         every_minute={
             "audit_sign": signer.sign,

@@ -16,12 +16,13 @@ from navplane.crypto.kek_local import LocalKek
 from navplane.custody.probe_provider import ProviderProbe
 from navplane.gate.gate import Caller, Owner
 from navplane.gate.gate_postgres import PostgresGate
-from navplane.ingest.collect_usage import UsageCollector
+from navplane.ingest.collect_usage import Asking, UsageCollector
 from navplane.ingest.consume import Consumer
 from navplane.ingest.maintain import maintain
 from navplane.ingest.reap import Reaper
 from navplane.model.ids import RequestId, new_id, new_request_id
 from navplane.model.provider_key import SealingContext, Secret
+from navplane.model.tenancy import Region
 from navplane.model.usage import Endpoint, Outcome, Usage, UsageQuality
 from navplane.queue.function_call import FunctionProbe
 from navplane.store.database import Connection, Database
@@ -96,7 +97,9 @@ def nothing_else(superuser: Connection) -> None:
 
 @pytest.fixture
 def collector(writer: Database, consumer: Consumer, provider: ScriptedServer, module_database: TestDatabase) -> UsageCollector:
-    return UsageCollector(database=writer, consumer=consumer, probe=probe_at(provider.url, module_database))
+    return UsageCollector(
+        database=writer, consumer=consumer, asking=Asking(probe=probe_at(provider.url, module_database), region=Region.US)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +289,12 @@ def test_a_provider_that_nobody_listens_for_is_asked_later(
     shelf.answers[f"/v1/batches/{object_id}"] = said(id=object_id, status="completed", usage=COUNTED)
     with serving(shelf) as gone:
         url = gone.url
-    assert UsageCollector(database=writer, consumer=consumer, probe=probe_at(url, module_database)).run(DUE) == 0
+    assert (
+        UsageCollector(
+            database=writer, consumer=consumer, asking=Asking(probe=probe_at(url, module_database), region=Region.US)
+        ).run(DUE)
+        == 0
+    )
     assert rows() == []
     assert collector.run(DUE + timedelta(minutes=5)) == 1
 
@@ -301,7 +309,7 @@ def test_a_probe_that_is_away_puts_nothing_off_for_long(
     with serving(lambda request: Answer(status=500)) as lambda_api:
         for name, value in aws_environment(lambda_api.url).items():
             monkeypatch.setenv(name, value)
-        away = UsageCollector(database=writer, consumer=consumer, probe=FunctionProbe("probe"))
+        away = UsageCollector(database=writer, consumer=consumer, asking=Asking(probe=FunctionProbe("probe"), region=Region.US))
         assert away.run(DUE) == 0
     assert collector.run(DUE + timedelta(minutes=1)) == 0
     assert collector.run(DUE + timedelta(minutes=2)) == 1
@@ -314,12 +322,12 @@ def test_what_can_not_be_told_in_time_is_lost_as_ever(
     request_id, _ = maker.made(caller, batch_id())
     reaper = Reaper(gate=PostgresGate(writer), database=writer, queue_age=MemoryQueue())
     probe = probe_at(provider.url, module_database)
-    counts = maintain(writer, reaper, now=NOW + LEASE + timedelta(hours=1), probe=probe)
+    counts = maintain(writer, reaper, now=NOW + LEASE + timedelta(hours=1), asking=Asking(probe=probe, region=Region.US))
     assert (counts["usage_collected"], counts["reservations_closed"]) == (0, 1)
     assert [(row.request_id, row.outcome) for row in rows()] == [(request_id, Outcome.LOST)]
     asked = len(provider.requests)
     assert asked == 1
-    maintain(writer, reaper, now=NOW + LEASE + timedelta(hours=3), probe=probe)
+    maintain(writer, reaper, now=NOW + LEASE + timedelta(hours=3), asking=Asking(probe=probe, region=Region.US))
     assert len(provider.requests) == asked
 
 
@@ -332,7 +340,7 @@ def test_maintenance_settles_what_it_can_ahead_of_the_reaper(
     shelf.answers[f"/v1/batches/{object_id}"] = said(id=object_id, status="completed", usage=COUNTED)
     reaper = Reaper(gate=PostgresGate(writer), database=writer, queue_age=MemoryQueue())
     late = NOW + LEASE + timedelta(hours=1)
-    counts = maintain(writer, reaper, now=late, probe=probe_at(provider.url, module_database))
+    counts = maintain(writer, reaper, now=late, asking=Asking(probe=probe_at(provider.url, module_database), region=Region.US))
     assert (counts["usage_collected"], counts["reservations_closed"]) == (1, 0)
     assert [row.outcome for row in rows()] == [Outcome.OK]
 
@@ -349,7 +357,7 @@ def test_an_output_that_is_too_large_is_left_to_the_caller(
         "/v1/files/file-out/content": Answer(body=chat_line(10) * 9),
     }
     probe = probe_at(provider.url, module_database, max_lines_bytes=len(chat_line(10)) * 9 - 1)
-    collector = UsageCollector(database=writer, consumer=consumer, probe=probe)
+    collector = UsageCollector(database=writer, consumer=consumer, asking=Asking(probe=probe, region=Region.US))
     assert collector.run(DUE) == 0
     asked = len(provider.requests)
     assert collector.run(DUE + timedelta(days=1)) == 0
@@ -454,7 +462,11 @@ def test_two_runs_at_once_ask_once(
         gate, probe = PostgresGate(database), probe_at(provider.url, module_database)
         consumer = Consumer(database=database, gate=gate, dead_letters=MemoryQueue(), now=lambda: DUE)
         start.wait(10)
-        settled.append(UsageCollector(database=database, consumer=consumer, probe=probe).run(DUE, seconds=60))
+        settled.append(
+            UsageCollector(database=database, consumer=consumer, asking=Asking(probe=probe, region=Region.US)).run(
+                DUE, seconds=60
+            )
+        )
 
     threads = [threading.Thread(target=collect) for _ in range(2)]
     for thread in threads:
@@ -498,10 +510,36 @@ def test_it_is_asked_through_the_function_that_may_open_the_key(
     with serving(invoke) as lambda_api:
         for name, value in aws_environment(lambda_api.url).items():
             monkeypatch.setenv(name, value)
-        collector = UsageCollector(database=writer, consumer=consumer, probe=FunctionProbe("provider-probe"))
+        collector = UsageCollector(
+            database=writer, consumer=consumer, asking=Asking(probe=FunctionProbe("provider-probe"), region=Region.US)
+        )
         assert collector.run(DUE) == 1
     function["probe"].database.close()
     assert [row.usage for row in rows()] == [Usage(input_tokens=10, output_tokens=2)]
     assert len(crossed) == 1
     assert CONTENT.encode() not in crossed[0]
     assert SECRET.encode() not in crossed[0]
+
+
+def test_the_stack_of_another_region_leaves_it_alone(
+    maker: Maker, collector: UsageCollector, shelf: Shelf, writer: Database, consumer: Consumer, provider: ScriptedServer,
+    caller: Caller, module_database: TestDatabase,
+) -> None:  # fmt: skip
+    object_id = batch_id()
+    maker.made(caller, object_id)
+    shelf.answers[f"/v1/batches/{object_id}"] = said(id=object_id, status="completed", usage=COUNTED)
+    asking = Asking(probe=probe_at(provider.url, module_database), region=Region.EU)
+    assert UsageCollector(database=writer, consumer=consumer, asking=asking).run(DUE) == 0
+    assert provider.requests == []
+    assert collector.run(DUE) == 1
+
+
+def test_the_probe_of_another_region_opens_no_key_for_it(
+    maker: Maker, writer: Database, consumer: Consumer, provider: ScriptedServer, caller: Caller, module_database: TestDatabase
+) -> None:
+    maker.made(caller, batch_id())
+    origins = Origins(overrides={"openai": provider.url}, demo_url=None, region=Region.EU)
+    probe = ProviderProbe(database=module_database.as_role("navplane_probe", size=1), keys=KEK, origins=origins)
+    asking = Asking(probe=probe, region=Region.US)
+    assert UsageCollector(database=writer, consumer=consumer, asking=asking).run(DUE) == 0
+    assert provider.requests == []

@@ -399,6 +399,7 @@ class MaintenanceSettings:
     dead_letter_queue_url: str
     request_log_months: int
     probe_function: str
+    region: Region
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
@@ -408,6 +409,7 @@ class MaintenanceSettings:
             dead_letter_queue_url=require(env, "DEAD_LETTER_QUEUE_URL"),
             request_log_months=request_log_months(env),
             probe_function=require(env, "PROVIDER_PROBE_FUNCTION"),
+            region=region_of(env),
         )
 
 
@@ -431,11 +433,15 @@ class ProbeSettings:
     database: DatabaseSettings
     kek: KekSettings
     upstream: UpstreamSettings
+    region: Region
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
         return cls(
-            database=DatabaseSettings.from_env(env), kek=KekSettings.from_env(env), upstream=UpstreamSettings.from_env(env)
+            database=DatabaseSettings.from_env(env),
+            kek=KekSettings.from_env(env),
+            upstream=UpstreamSettings.from_env(env),
+            region=region_of(env),
         )
 
 

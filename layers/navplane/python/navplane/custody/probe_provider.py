@@ -9,7 +9,7 @@ from uuid import UUID
 from navplane.crypto.envelope import open_sealed
 from navplane.crypto.kek import KekUnwrapper
 from navplane.custody.collect import MAX_LINES_BYTES, Collector
-from navplane.errors import DecryptionError, DependencyUnavailable, Invalid, ProviderKeyInvalid, UpstreamError
+from navplane.errors import DecryptionError, DependencyUnavailable, Invalid, ProviderKeyInvalid, RegionMismatch, UpstreamError
 from navplane.model.probe import Awaited, Collected, CollectState, Probed, ProbeResult
 from navplane.model.provider_key import SealedProviderKey, Secret
 from navplane.store import provider_keys
@@ -42,9 +42,10 @@ class ProviderProbe:
         return Probed(result=result, tested_at=datetime.now(UTC), duration_ms=round((time.monotonic() - began) * 1000))
 
     def collect(self, awaited: Awaited) -> Collected:
-        """Raise DependencyUnavailable when the database or the KEK is away. A key that is gone or broken tells nothing."""
+        """Raise DependencyUnavailable when the database or the KEK is away. A key that is gone, broken or of another region
+        tells nothing."""
         key = self._sealed(org_id=awaited.org_id, provider_key_id=awaited.provider_key_id)
-        if key is None or key.context.provider != awaited.provider:
+        if key is None or (key.context.provider, key.context.region) != (awaited.provider, self.origins.region.value):
             return UNTOLD
         provider = PROVIDERS[awaited.provider]
         try:
@@ -52,7 +53,7 @@ class ProviderProbe:
             origin = self.origins.of(provider, demo=key.demo, base_url=key.base_url)
             bound = self.max_lines_bytes
             return Collector(provider=provider, secret=secret, origin=origin, max_lines_bytes=bound).collect(awaited)
-        except (DecryptionError, Invalid, UpstreamError, ValueError) as exc:
+        except (DecryptionError, Invalid, RegionMismatch, UpstreamError, ValueError) as exc:
             facts = {"provider_key_id": str(awaited.provider_key_id), "error": type(exc).__name__}
             logger.warning("collect.failed", extra=facts)
             return UNTOLD
@@ -68,6 +69,6 @@ class ProviderProbe:
         except ProviderKeyInvalid:
             return ProbeResult.INVALID
         # An address that leads inside, or back here, is not one where the provider can be asked.
-        except (DependencyUnavailable, Invalid, ValueError):
+        except (DependencyUnavailable, Invalid, RegionMismatch, ValueError):
             return ProbeResult.UNREACHABLE
         return ProbeResult.OK

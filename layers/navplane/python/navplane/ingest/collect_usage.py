@@ -13,6 +13,7 @@ from navplane.errors import DependencyUnavailable
 from navplane.ingest.consume import Consumer
 from navplane.model.probe import Awaited, Collected, CollectState, Probe
 from navplane.model.reading import Reading, completed
+from navplane.model.tenancy import Region
 from navplane.model.usage_event import MalformedEvent, UsageEvent
 from navplane.queue.message import Message
 from navplane.store import awaited_objects
@@ -29,10 +30,18 @@ LONGEST_PAUSE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Who asks, and for which region: two stacks may share a database, and each may ask about its own calls only."""
+
+    probe: Probe
+    region: Region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageCollector:
     database: Database
     consumer: Consumer
-    probe: Probe
+    asking: Asking
 
     def run(self, now: datetime, *, seconds: float = ASK_SECONDS) -> int:
         """How many requests were settled. What could not be asked for in `seconds` comes back in two minutes."""
@@ -53,7 +62,7 @@ class UsageCollector:
         with self.database.transaction() as db:
             awaited_objects.forget_closed(db, now=now, limit=CLOSED)
         with self.database.transaction() as db:
-            return awaited_objects.take(db, now=now, limit=OBJECTS)
+            return awaited_objects.take(db, region=self.asking.region, now=now, limit=OBJECTS)
 
     def _settle(self, awaited: AwaitedObject, now: datetime) -> bool:
         try:
@@ -62,7 +71,7 @@ class UsageCollector:
             logger.error("collect.unreadable", extra={"provider": awaited.provider})
             self._put_off(awaited, None)
             return False
-        said = self.probe.collect(_question(awaited, event))
+        said = self.asking.probe.collect(_question(awaited, event))
         logger.info("collect.asked", extra={"request_id": str(event.request_id), "state": said.state.value})
         if said.reading is not None and self._record(event, said.reading):
             self._put_off(awaited, None)

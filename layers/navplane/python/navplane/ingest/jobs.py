@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from navplane.ingest.collect_usage import Asking
 from navplane.ingest.consume import Consumer
 from navplane.ingest.maintain import maintain
 from navplane.ingest.platform_alerts import DeadLetterCount, no_queue
 from navplane.ingest.reap import Reaper
-from navplane.model.probe import Probe
 from navplane.queue.message import MessageSource
 from navplane.store.database import Database
 from navplane.telemetry import logger
@@ -34,7 +34,7 @@ class Jobs:
     database: Database
     stop: threading.Event
     keep_months: int = 0
-    probe: Probe | None = None
+    asking: Asking | None = None
     dead_letters: DeadLetterCount = no_queue
     every_minute: Mapping[str, Callable[[datetime], object]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -89,5 +89,10 @@ class Jobs:
     def _maintain(self) -> None:
         now = datetime.now(UTC)
         maintain(
-            self.database, self.reaper, now=now, keep_months=self.keep_months, dead_letters=self.dead_letters, probe=self.probe
+            self.database,
+            self.reaper,
+            now=now,
+            keep_months=self.keep_months,
+            dead_letters=self.dead_letters,
+            asking=self.asking,
         )

@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 
 from navplane.gate.gate import Gate
 from navplane.ingest import alerts, price_list
-from navplane.ingest.collect_usage import UsageCollector
+from navplane.ingest.collect_usage import Asking, UsageCollector
 from navplane.ingest.consume import Consumer
 from navplane.ingest.ledger_jobs import LedgerJobs
 from navplane.ingest.platform_alerts import DeadLetterCount, no_queue, watch_platform
 from navplane.ingest.reap import Reaper
 from navplane.ingest.upkeep import check_a_day, drop_old_months
-from navplane.model.probe import Probe
 from navplane.queue.postgres import PostgresMessages
 from navplane.queue.request_log import QueueAge
 from navplane.store import admin_calls, completeness, request_contents
@@ -39,10 +38,10 @@ def maintain(
     now: datetime,
     keep_months: int = 0,
     dead_letters: DeadLetterCount = no_queue,
-    probe: Probe | None = None,
+    asking: Asking | None = None,
 ) -> dict[str, int]:
     """Partitions first: without one no row can be written at all. Request logs are kept for `keep_months` whole months, 0 for
-    good; without `probe` no provider is asked anything. Answers what was done, as counts."""
+    good; without `asking` no provider is asked anything. Answers what was done, as counts."""
     with database.transaction() as db:
         partitions = len(ensure_partitions(db, now=now, months_ahead=MONTHS_AHEAD))
     with database.transaction() as db:
@@ -51,8 +50,8 @@ def maintain(
     note_queue(database, reaper.queue_age, now=now)
     began = time.monotonic()
     # Ahead of the reaper: what can be told is not lost.
-    collected = collect(database, reaper.gate, probe, now=now) if probe is not None else 0
-    asking = time.monotonic() - began
+    collected = collect(database, reaper.gate, asking, now=now) if asking is not None else 0
+    took = time.monotonic() - began
     closed = reaper.reap(now)
     with database.transaction() as db:
         deleted = delete_final(db, before=now - RESERVATIONS_KEPT)
@@ -64,7 +63,7 @@ def maintain(
     dropped = drop_old_months(database, now=now, keep_months=keep_months)
     with database.transaction() as db:
         answers = admin_calls.forget(db, before=now - admin_calls.KEPT)
-    steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=max(1.0, JOB_SECONDS - asking))
+    steps = LedgerJobs(database=database, gate=reaper.gate).run(now=now, seconds=max(1.0, JOB_SECONDS - took))
     counts = {
         "partitions_made": partitions,
         "prices_loaded": prices,
@@ -100,10 +99,10 @@ def record_waiting(database: Database, gate: Gate, *, now: datetime) -> int:
     return taken
 
 
-def collect(database: Database, gate: Gate, probe: Probe, *, now: datetime) -> int:
+def collect(database: Database, gate: Gate, asking: Asking, *, now: datetime) -> int:
     """How many batches and responses in the background were settled by what their providers say."""
     consumer = Consumer(database=database, gate=gate, dead_letters=PostgresMessages(database), now=lambda: now)
-    return UsageCollector(database=database, consumer=consumer, probe=probe).run(now)
+    return UsageCollector(database=database, consumer=consumer, asking=asking).run(now)
 
 
 def note_queue(database: Database, queue_age: QueueAge, *, now: datetime) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from navplane.model.tenancy import Region
 from navplane.store.database import Connection
 
 
@@ -25,11 +26,13 @@ def forget_closed(db: Connection, *, now: datetime, limit: int) -> int:
     return int(db.run("SELECT public.gate_forget_awaited(:now, :limit)", now=now, limit=limit)[0][0])
 
 
-def take(db: Connection, *, now: datetime, limit: int) -> list[AwaitedObject]:
-    """Up to `limit` that are due, organizations in turn and of each the one that has waited longest. Nobody else is given them
-    for two minutes, after which those come back that nobody has spoken of."""
+def take(db: Connection, *, region: Region, now: datetime, limit: int) -> list[AwaitedObject]:
+    """Up to `limit` of a region that are due, organizations in turn and of each the one that has waited longest. Nobody else is
+    given them for two minutes, after which those come back that nobody has spoken of."""
     rows = db.run(
-        "SELECT provider, object_id, org_id, provider_key_id, event, asked FROM public.gate_take_awaited(:now, :limit)",
+        "SELECT provider, object_id, org_id, provider_key_id, event, asked"
+        " FROM public.gate_take_awaited(:region, :now, :limit)",
+        region=region.value,
         now=now,
         limit=limit,
     )

@@ -48,12 +48,15 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM gone
 $$;
 
-CREATE FUNCTION public.gate_take_awaited(at_time timestamptz, up_to integer) RETURNS TABLE (
+-- Those of one region: the stack of another may neither open their keys nor speak to their providers.
+CREATE FUNCTION public.gate_take_awaited(of_region text, at_time timestamptz, up_to integer) RETURNS TABLE (
     provider text, object_id text, org_id uuid, provider_key_id uuid, event text, asked integer
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH placed AS (
         SELECT a.provider, a.object_id, row_number() OVER (PARTITION BY a.org_id ORDER BY a.ask_at, a.object_id) AS place
-          FROM public.awaited_objects AS a WHERE a.ask_at <= at_time
+          FROM public.awaited_objects AS a
+          JOIN public.reservations AS r ON r.request_id = a.request_id AND r.region = of_region
+         WHERE a.ask_at <= at_time
     ), taken AS (
         SELECT a.provider, a.object_id FROM public.awaited_objects AS a
           JOIN placed AS p ON p.provider = a.provider AND p.object_id = a.object_id
@@ -81,19 +84,19 @@ $$;
 REVOKE ALL ON FUNCTION
     public.gate_bind_object(text, text, uuid, uuid, timestamptz, text, uuid),
     public.gate_forget_awaited(timestamptz, integer),
-    public.gate_take_awaited(timestamptz, integer),
+    public.gate_take_awaited(text, timestamptz, integer),
     public.gate_put_off_awaited(text, text, timestamptz)
  FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.gate_bind_object(text, text, uuid, uuid, timestamptz, text, uuid) TO navplane_gate;
 GRANT EXECUTE ON FUNCTION
     public.gate_forget_awaited(timestamptz, integer),
-    public.gate_take_awaited(timestamptz, integer),
+    public.gate_take_awaited(text, timestamptz, integer),
     public.gate_put_off_awaited(text, text, timestamptz)
  TO navplane_writer;
 
 GRANT CREATE ON SCHEMA public TO navplane_gate_definer;
 ALTER FUNCTION public.gate_bind_object(text, text, uuid, uuid, timestamptz, text, uuid) OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_forget_awaited(timestamptz, integer) OWNER TO navplane_gate_definer;
-ALTER FUNCTION public.gate_take_awaited(timestamptz, integer) OWNER TO navplane_gate_definer;
+ALTER FUNCTION public.gate_take_awaited(text, timestamptz, integer) OWNER TO navplane_gate_definer;
 ALTER FUNCTION public.gate_put_off_awaited(text, text, timestamptz) OWNER TO navplane_gate_definer;
 REVOKE CREATE ON SCHEMA public FROM navplane_gate_definer;
