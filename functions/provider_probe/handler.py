@@ -1,5 +1,5 @@
-"""provider_probe: asks a provider about a stored key, for functions that may not open one. Postgres as navplane_probe; the
-KEK to unwrap; HTTP to providers."""
+"""provider_probe: asks a provider about a stored key, for functions that may not open one, and holds providers' own reports
+against the ledger. Postgres as navplane_probe; the KEK to unwrap; HTTP to providers."""
 
 from typing import Any
 from uuid import UUID
@@ -9,13 +9,17 @@ from navplane.config import ProbeSettings
 
 settings = ProbeSettings.from_env()
 probe = wiring.provider_probe(settings)
+reconciler = wiring.reconciler(settings)
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """`{"operation": "test", "org_id", "provider_key_id"}` → `{"result", "tested_at", "duration_ms"}`; a result of null says
-    that there is no such key. Raises for any other operation, and when the database or the KEK is away."""
+    that there is no such key. `{"operation": "reconcile"}`, each minute: one run that is due, if any. Raises for any other
+    operation, and when the database or the KEK is away."""
+    if event.get("operation") == "reconcile":
+        return dict(reconciler.run())
     if event.get("operation") != "test":
-        raise ValueError("The operation must be: test.")
+        raise ValueError("The operation must be: test, or reconcile.")
     probed = probe.test(org_id=UUID(event["org_id"]), provider_key_id=UUID(event["provider_key_id"]))
     if probed is None:
         return {"result": None}
