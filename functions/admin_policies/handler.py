@@ -15,7 +15,9 @@ from navplane.admin import (
     provider_settings,
     providers,
     routes,
+    workflow_history,
     workflow_review,
+    workflow_simulation,
     workflows,
 )
 from navplane.admin.app import TEXT_TYPES, create
@@ -30,6 +32,8 @@ app = create(
         routes.router,
         workflows.router,
         workflow_review.router,
+        workflow_history.router,
+        workflow_simulation.router,
         limits.router,
         alerts.router,
         notifications.router,

@@ -10,7 +10,7 @@ settings = ProxySettings.from_env()
 app = Gateway(
     gate=wiring.late_gate(settings.database, connections=GATE_THREADS),
     keys=wiring.kek_unwrapper(settings.kek),
-    upstream=UpstreamClient(wiring.origins(settings.upstream)),
+    upstream=UpstreamClient(wiring.origins(settings.upstream, region=settings.region)),
     request_log=wiring.chained_request_log(settings.queue_url, settings.database),
     region=settings.region,
     key_prefixes=settings.key_prefixes,

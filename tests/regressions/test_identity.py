@@ -12,6 +12,7 @@ from navplane.crypto.api_key import new_api_key
 from navplane.errors import DependencyUnavailable
 from navplane.gate.gate import Admission, Ask, Caller, Refusal, RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
+from navplane.gateway.limits import Limits
 from navplane.store.database import Connection, Database, connector
 
 from tests.regressions.conftest import Application, new_tenant
@@ -135,7 +136,9 @@ def remembering(provider: FakeProvider, failing: OutageGate) -> Iterator[Applica
     tenant = add_tenant(failing)
     failing.set_cached_admission(tenant.org_id, True)
     provider.script(json_answer(ANSWER))
-    with GatewayServer({"openai": provider.url}, gate=failing) as server, server.client() as http:
+    # Nobody gives up on the gate, however slow this machine is.
+    patient = Limits(gate=30.0)
+    with GatewayServer({"openai": provider.url}, gate=failing, limits=patient) as server, server.client() as http:
         yield Application(server=server, caller=tenant.caller, key=tenant.key, http=http)
 
 
@@ -207,7 +210,7 @@ def test_auth_decided_on_a_url_rebuilt_from_host(server: GatewayServer, provider
         body = BODIES[CHAT]
         head = f"POST {CHAT} HTTP/1.1\r\n{headers}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         answer = exchange(server.port, head.encode() + body)
-        assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 400 ")), answer
+        assert answer.startswith(b"HTTP/1.1 401 "), answer
     assert len(provider.requests) == called
 
 

@@ -138,7 +138,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
             wiring.database(settings.roles.of("navplane_gate"), size=GATE_THREADS + LOG_THREADS, timeout_seconds=1)
         ),
         keys=wiring.kek_unwrapper(settings.kek),
-        upstream=UpstreamClient(wiring.origins(settings.upstream)),
+        upstream=UpstreamClient(wiring.origins(settings.upstream, region=settings.region)),
         request_log=log,
         region=settings.region,
         key_prefixes=settings.key_prefixes,
@@ -173,7 +173,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
     desk = KeyDesk(
         kek=kek,
         successor=wiring.successor_wrapper(settings.kek),
-        origins=wiring.origins(settings.upstream),
+        origins=wiring.origins(settings.upstream, region=settings.region),
         loopback=settings.upstream.loopback,
     )
     routers = (
@@ -225,7 +225,7 @@ def _provider_probe(settings: ServeSettings) -> ProviderProbe:
 
 def _probe_settings(settings: ServeSettings) -> ProbeSettings:
     database = settings.roles.of("navplane_probe")
-    return ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream)
+    return ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream, region=settings.region)
 
 
 def _analytics(settings: ServeSettings) -> App:

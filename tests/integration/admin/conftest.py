@@ -22,6 +22,7 @@ from navplane.upstream.origin import Origins
 from navplane_local.issuer import Issuer
 
 from tests.integration.admin.support import Admission, Mailbox, provider_script
+from tests.integration.admin.workflow_support import Team
 from tests.support.http_script import ScriptedServer, serving
 from tests.support.oidc import issuing
 from tests.support.postgres import TestDatabase
@@ -116,6 +117,13 @@ def organization(api: TestClient) -> dict[str, str]:
     assert answer.status_code == 201, answer.text
     created: dict[str, str] = answer.json()
     return created
+
+
+@pytest.fixture
+def team(app: FastAPI, api: TestClient, issuer: Issuer, organization: dict[str, str], module_database: TestDatabase) -> Team:
+    key = {"provider": "openai", "label": "x", "api_key": "sk-live-12345678"}
+    assert api.post(f"/admin/orgs/{organization['id']}/provider-keys", json=key).status_code == 201
+    return Team(app=app, issuer=issuer, database=module_database, organization=organization)
 
 
 @pytest.fixture

@@ -228,3 +228,20 @@ def test_a_request_leaves_one_log_line_without_ids_in_its_route(api: TestClient,
         refused.headers["x-navplane-request-id"],
     ]
     assert organization["id"] not in log.getvalue()
+
+
+def test_a_wrong_method_is_told_all_that_the_path_takes(api: TestClient, organization: dict[str, str]) -> None:
+    allowed = {
+        "/admin/orgs": "GET, POST",
+        f"/admin/orgs/{organization['id']}": "DELETE, GET, PUT",
+        "/admin/openapi.json": "GET",
+    }
+    answers = {path: api.patch(path) for path in allowed}
+    assert {answer.status_code for answer in answers.values()} == {405}
+    assert {path: answer.headers["allow"] for path, answer in answers.items()} == allowed
+
+
+@pytest.mark.parametrize("moment", ["0", "1700000000", "1700000000.5", "2026-11-21"])
+def test_a_number_is_no_time(api: TestClient, moment: str) -> None:
+    assert api.get("/admin/audit/recent", params={"since": moment}).status_code == 422
+    assert api.get("/admin/audit/recent", params={"since": "2026-11-21T09:30:00Z"}).status_code == 200

@@ -5,13 +5,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from navplane.crypto.kek_local import LocalKek
 from navplane.gate.gate import RefusalReason
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.store.database import sqlstate
-from navplane_local.issuer import Issuer
 from pg8000.exceptions import DatabaseError
 
 from tests.integration.admin.support import Admission
@@ -19,13 +17,6 @@ from tests.integration.admin.workflow_support import ALIAS, DOCUMENT, Team
 from tests.support.gateway import GatewayServer
 from tests.support.http_script import ScriptedServer
 from tests.support.postgres import TestDatabase
-
-
-@pytest.fixture
-def team(app: FastAPI, api: TestClient, issuer: Issuer, organization: dict[str, str], module_database: TestDatabase) -> Team:
-    key = {"provider": "openai", "label": "x", "api_key": "sk-live-12345678"}
-    assert api.post(f"/admin/orgs/{organization['id']}/provider-keys", json=key).status_code == 201
-    return Team(app=app, issuer=issuer, database=module_database, organization=organization)
 
 
 def lists(api: TestClient, org_id: UUID | str) -> dict[str, list[dict[str, Any]]]:

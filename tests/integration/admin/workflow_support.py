@@ -1,12 +1,13 @@
 """What the tests of workflows share: an organization's people, and a workflow on its way."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from navplane.model.ids import new_id
+from navplane.model.ids import new_id, new_request_id
 from navplane_local.issuer import Issuer
 
 from tests.support.postgres import TestDatabase
@@ -112,3 +113,21 @@ class Team:
         answer = author.post(f"{self.one(self.approved(author, made.json()))}/publish")
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def seed_call(self, at: datetime, **fields: Any) -> None:
+        """A row of the default workspace: of gpt-5 at OpenAI, 1,000 tokens read and 100 written, for 0.002 USD."""
+        row: dict[str, Any] = {
+            "request_id": new_request_id(at), "org_id": self.org_id, "workspace_id": self.workspace_id, "key_id": new_id(),
+            "endpoint": "chat.completions", "region": "us", "stream": False, "demo": False, "status": 200, "outcome": "ok",
+            "usage_quality": "exact", "input_tokens": 1000, "output_tokens": 100, "cached_input_tokens": 0,
+            "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0, "reasoning_tokens": 0, "audio_input_tokens": 0,
+            "audio_output_tokens": 0, "web_searches": 0, "attempts": 1, "duration_ms": 1, "request_bytes": 0,
+            "response_bytes": 0, "started_at": at, "provider": "openai", "model": "gpt-5", "cost_usd": "0.002",
+            "price_quality": "priced", **fields,
+        }  # fmt: skip
+        with self.database.superuser() as db:
+            db.run("SELECT public.ensure_request_log_partitions(:now, 1)", now=at)
+            db.run(
+                f"INSERT INTO request_logs ({', '.join(row)}) VALUES ({', '.join(f':{name}_' for name in row)})",
+                **{f"{name}_": value for name, value in row.items()},
+            )

@@ -429,11 +429,15 @@ class ProbeSettings:
     database: DatabaseSettings
     kek: KekSettings
     upstream: UpstreamSettings
+    region: Region
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> Self:
         return cls(
-            database=DatabaseSettings.from_env(env), kek=KekSettings.from_env(env), upstream=UpstreamSettings.from_env(env)
+            database=DatabaseSettings.from_env(env),
+            kek=KekSettings.from_env(env),
+            upstream=UpstreamSettings.from_env(env),
+            region=region_of(env),
         )
 
 

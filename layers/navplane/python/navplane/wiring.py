@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from navplane.model.mail import Mailer
     from navplane.model.price_line import PricedCall, PriceLine
     from navplane.model.provider_key import Secret
+    from navplane.model.tenancy import Region
     from navplane.queue.chain import Sender
     from navplane.queue.request_log import RequestLog
     from navplane.store.database import Database
@@ -162,10 +163,10 @@ def chained_request_log(queue_url: str, settings: DatabaseSettings) -> "RequestL
     return ChainedRequestLog(SqsRequestLog(queue_url=queue_url), second=table)
 
 
-def origins(settings: UpstreamSettings) -> "Origins":
+def origins(settings: UpstreamSettings, *, region: "Region") -> "Origins":
     from navplane.upstream.origin import Origins
 
-    return Origins(overrides=settings.overrides, demo_url=settings.demo_url)
+    return Origins(overrides=settings.overrides, demo_url=settings.demo_url, region=region)
 
 
 def admin_plane(settings: AdminSettings, *, records_users: bool, size: int = 2) -> "Plane":
@@ -240,7 +241,7 @@ def provider_keys_plane(settings: ProviderKeysSettings, *, size: int = 2) -> "Pl
     desk = KeyDesk(
         kek=kek,
         successor=successor_wrapper(settings.kek),
-        origins=origins(settings.upstream),
+        origins=origins(settings.upstream, region=settings.admin.region),
         loopback=settings.upstream.loopback,
     )
     return replace(plane, key_desk=desk, probe=FunctionProbe(settings.probe_function), readiness=Readiness(probes))
@@ -252,7 +253,7 @@ def provider_probe(settings: ProbeSettings) -> "ProviderProbe":
     return ProviderProbe(
         database=database(settings.database, size=1),
         keys=kek_unwrapper(settings.kek),
-        origins=origins(settings.upstream),
+        origins=origins(settings.upstream, region=settings.region),
     )
 
 

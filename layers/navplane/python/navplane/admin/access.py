@@ -1,5 +1,6 @@
 """Who is calling the admin API, and whether they may. Handlers ask for a permission; admin/roles.py says who has it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,9 +15,10 @@ from navplane.admin.principal import Grant, Principal
 from navplane.admin.roles import PERMISSIONS, Permission, Role
 from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.crypto.token import Claims, TokenVerifier
-from navplane.errors import BadRequest, Forbidden, IdempotencyMisuse, NotFound, Unauthenticated
+from navplane.errors import BadRequest, Forbidden, IdempotencyMisuse, NotFound, RegionMismatch, Unauthenticated
 from navplane.model.ids import new_id
-from navplane.store import members, service_keys, users
+from navplane.model.tenancy import Region
+from navplane.store import members, service_keys, users, workspaces
 from navplane.store.admin_calls import Ticket
 from navplane.store.database import Connection, Database
 
@@ -122,6 +124,14 @@ class Access:
         with self._database.transaction() as db:
             keep_pace(db, self._pace, principal=principal.subject, method=method, now=now)
 
+    def keep_region(self, named: frozenset[UUID], *, region: Region, org_id: UUID | None) -> None:
+        """Raise RegionMismatch if one of the workspaces that a call names is pinned to another region."""
+        if not named:
+            return
+        with self._database.transaction(org_id=org_id, platform=org_id is None) as db:
+            if workspaces.pinned_elsewhere(db, org_id=org_id, workspace_ids=list(named), region=region):
+                raise RegionMismatch("This workspace is pinned to another region: ask the stack of that one.")
+
     def begin(self, principal: Principal, request: Request, *, now: datetime) -> idempotency.Try | None:
         """None for a call without an idempotency key; else as `idempotency.begin`."""
         keys = request.headers.getlist(idempotency.HEADER)
@@ -154,6 +164,11 @@ class Require:
         principal = access.principal(credentials.credentials, now=now, org_id=_id_in_path(request, "org_id"))
         access.keep_pace(principal, method=request.method, now=now)
         workspaces = self.permitted(principal, request)
+        access.keep_region(
+            frozenset(_workspaces_named(request)),
+            region=request.app.state.plane.region,
+            org_id=_id_in_path(request, "org_id"),
+        )
         if "if-match" in request.headers and not self.versioned:
             raise BadRequest("This operation has no version to hold to: leave If-Match out.")
         request.state.attempt = attempt = access.begin(principal, request, now=now)
@@ -191,9 +206,20 @@ def require(permission: Permission, *, versioned: bool = False, per_workspace: b
 
 
 def _id_in_path(request: Request, name: str) -> UUID | None:
+    return _id(request.path_params.get(name))
+
+
+def _workspaces_named(request: Request) -> Iterator[UUID]:
+    """In the path, and in whatever the answer is narrowed by."""
+    for text in (request.path_params.get("workspace_id"), *request.query_params.getlist("workspace_id")):
+        if (found := _id(text)) is not None:
+            yield found
+
+
+def _id(text: object) -> UUID | None:
     try:
-        return UUID(str(request.path_params[name]))
-    except (KeyError, ValueError):
+        return UUID(str(text))
+    except ValueError:
         return None
 
 

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from navplane.admin.fields import Body, Name, View
+from navplane.admin.fields import Body, Moment, Name, View
 from navplane.admin.organizations import IssuedKey
 from navplane.admin.provider_settings import ModelPatterns
 from navplane.model.api_key import ApiKey, ApiKeyStatus
@@ -14,7 +14,7 @@ from navplane.model.api_key import ApiKey, ApiKeyStatus
 LONGEST_OVERLAP = timedelta(days=30)
 # A UUID and a time come as text, which strict models take from JSON only; what is checked here comes through Python.
 Id = Annotated[UUID, Field(strict=False)]
-Expiry = Annotated[AwareDatetime, Field(strict=False)]
+Expiry = Moment
 
 
 OWNER = "Whose it is: the id of a member of the organization. All keys of one person share that person's limits."

@@ -49,6 +49,7 @@ def bare(*, title: str, routers: Sequence[APIRouter]) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
+    app.state.routers = routers
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(NavPlaneError, problem.of_ours)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from navplane.admin import audit_file, paging
 from navplane.admin.access import Permission, require
 from navplane.admin.change import NO_SUCH_ORGANIZATION
-from navplane.admin.fields import View
+from navplane.admin.fields import Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import NotFound
@@ -65,8 +65,8 @@ def the_wanted(
     resource: Annotated[
         str | None, Query(max_length=200, description="A whole one, or a kind with its slash: `api_key/`.")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query()] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Not included.")] = None,
+    since: Annotated[Moment | None, Query()] = None,
+    until: Annotated[Moment | None, Query(description="Not included.")] = None,
 ) -> Wanted:
     return Wanted(actor=actor, action=action, resource=resource, since=since, until=until)
 

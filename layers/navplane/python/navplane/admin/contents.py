@@ -12,6 +12,7 @@ from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
+from navplane.admin.requests import served_here
 from navplane.errors import NotFound
 from navplane.store import request_contents
 
@@ -45,6 +46,7 @@ def read_content(
         found = request_contents.find(db, org_id=org_id, request_id=request_id)
         if found is None:
             raise NotFound(NOT_KEPT)
+        served_here(plane.region, found.region)
         change.audited(db, call, org_id=org_id, resource=f"request/{request_id}")
     return ContentView(
         request_id=request_id,

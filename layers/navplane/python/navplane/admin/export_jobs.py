@@ -5,19 +5,20 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from navplane.admin import change, paging
 from navplane.admin.access import Call, Permission, require
-from navplane.admin.fields import PRINTABLE, Body, View
+from navplane.admin.fields import PRINTABLE, Body, Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.admin.usage_answers import LONGEST
-from navplane.errors import Conflict, Invalid, NotFound
+from navplane.errors import Conflict, Invalid, NotFound, RegionMismatch
 from navplane.model.export_job import KEPT, MOST_OPEN, ExportFormat, ExportJob, ExportSubject
 from navplane.model.ids import new_id
+from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome, PriceQuality, UsageQuality
-from navplane.store import export_jobs
+from navplane.store import export_jobs, workspaces
 from navplane.store.organizations import Position
 from navplane.store.usage import Dimension
 
@@ -29,7 +30,6 @@ NO_SUCH_JOB = "There is no such export job, or it has expired."
 # What else than the dimensions of usage a sum knows of its rows.
 OF_SUMS = frozenset(Dimension) - {Dimension.ORGANIZATION} | {"demo"}
 
-Moment = Annotated[AwareDatetime, Field(strict=False)]
 Id = Annotated[UUID, Field(strict=False)]
 Text = Annotated[str, StringConstraints(max_length=1000, pattern=PRINTABLE)]
 
@@ -118,9 +118,12 @@ def create_export_job(
     org_id: UUID, body: NewExportJob, call: Annotated[Call, require(Permission.EXPORT_CREATE)], plane: ThePlane
 ) -> ExportJobView:
     """It begins within a minute, and holds a million rows at most."""
-    job = _job(org_id, body, call)
+    job = _job(org_id, body, call, plane.region)
     with plane.database.transaction(org_id=org_id) as db:
         change.held(db, org_id=org_id)
+        named = [body.only.workspace_id] if body.only.workspace_id else []
+        if workspaces.pinned_elsewhere(db, org_id=org_id, workspace_ids=named, region=plane.region):
+            raise RegionMismatch("This workspace is pinned to another region: ask the stack of that one.")
         if not export_jobs.insert(db, job, most_open=MOST_OPEN):
             raise Conflict(f"{MOST_OPEN} export jobs of this organization are under way: wait until one has ended.")
         view = _view(job)
@@ -161,10 +164,13 @@ def delete_export_job(
         change.audited(db, call, org_id=org_id, resource=f"export_job/{job_id}", before=_view(job).model_dump(mode="json"))
 
 
-def _job(org_id: UUID, body: NewExportJob, call: Call) -> ExportJob:
+def _job(org_id: UUID, body: NewExportJob, call: Call, region: Region) -> ExportJob:
+    """Of the requests that were served in this region: what was in another is exported there."""
     starts_at, ends_at = _span(body, call.now)
     only = body.only.model_dump(mode="json", exclude_none=True)
     _must_make_sense(body, only)
+    if body.subject is ExportSubject.REQUESTS:
+        only["region"] = region.value
     return ExportJob(
         id=new_id(),
         org_id=org_id,

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from navplane.admin import change, paging
 from navplane.admin.access import Call, Permission, require
-from navplane.admin.fields import Body, View
+from navplane.admin.fields import Body, Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import Conflict, Invalid, NotFound
@@ -22,7 +22,6 @@ router = APIRouter(tags=["ledger jobs"])
 
 # A UUIDv7's time begins here, and so does every request's.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Moment = Annotated[AwareDatetime, Field(strict=False)]
 
 
 class NewLedgerJob(Body):

@@ -51,7 +51,9 @@ from navplane.admin import (
     shredding,
     usage,
     users,
+    workflow_history,
     workflow_review,
+    workflow_simulation,
     workflows,
     workspaces,
 )
@@ -111,6 +113,8 @@ ROUTERS = (
     routes.router,
     workflows.router,
     workflow_review.router,
+    workflow_history.router,
+    workflow_simulation.router,
     limits.router,
     platform_limits.router,
     price_overrides.router,

@@ -7,11 +7,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from navplane.admin import change, paging
 from navplane.admin.access import Call, Permission, require
-from navplane.admin.fields import PRINTABLE, Body, View
+from navplane.admin.fields import PRINTABLE, Body, Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import Conflict, Invalid, NotFound
@@ -29,7 +29,6 @@ THOUSAND = Decimal(1000)
 MINUTE = Decimal(60)
 # Up to 1,000 million USD per million tokens, and exact to what the column holds of a single one.
 Dollars = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
-Moment = Annotated[AwareDatetime, Field(strict=False)]
 NO_TOKENS = "USD for {}, as text, where the provider counts no tokens. Absent: nothing is agreed about it."
 PER_MILLION = "USD per million tokens, as text. Absent: what {} cost."
 

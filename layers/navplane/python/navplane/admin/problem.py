@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -104,8 +105,15 @@ async def of_routing(request: Request, error: Exception) -> JSONResponse:
         return await of_ours(request, UnknownEndpoint("There is nothing at this path."))
     if error.status_code == 405:
         refused = MethodNotAllowed("This path does not take this method; the Allow header says which it takes.")
-        return response(refused, request_id=request.state.request_id, headers=error.headers)
+        return response(refused, request_id=request.state.request_id, headers={"allow": _allowed(request)})
     return await of_ours(request, InvalidJSON("The body is not JSON."))
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the path. Starlette tells those of the first of its routes only."""
+    routes = (route for router in request.app.state.routers for route in router.routes if isinstance(route, APIRoute))
+    path = request.scope["path"]
+    return ", ".join(sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()}))
 
 
 async def of_validation(request: Request, error: Exception) -> JSONResponse:

@@ -12,7 +12,7 @@ from navplane.admin.access import Call, Permission, require
 from navplane.admin.fields import View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
-from navplane.errors import NotFound
+from navplane.errors import NotFound, RegionMismatch
 from navplane.model.probe import ProbeResult
 from navplane.store import provider_keys
 
@@ -35,6 +35,9 @@ def test_provider_key(
         change.found(db, org_id=org_id)
         if not provider_keys.is_there(db, org_id=org_id, provider_key_id=key_id):
             raise NotFound("There is no such provider key.")
+        bound = provider_keys.region_of(db, org_id=org_id, provider_key_id=key_id)
+    if bound != plane.region.value:
+        raise RegionMismatch(f"This key is kept in {bound}: test it there.")
     # Outside of a transaction: a provider may take its time.
     probed = plane.probe.test(org_id=org_id, provider_key_id=key_id)
     if probed is None:

@@ -18,8 +18,8 @@ from navplane.crypto.envelope import kek_id_of
 from navplane.errors import Conflict, Forbidden, Invalid, NotFound, RegionMismatch
 from navplane.model.ids import new_id
 from navplane.model.provider_key import ProviderKey, SealingContext, Secret
-from navplane.model.tenancy import Organization, Region
-from navplane.store import provider_keys
+from navplane.model.tenancy import Region
+from navplane.store import provider_keys, workspaces
 from navplane.store.database import Database
 from navplane.store.organizations import Position
 from navplane.store.outbox import Aggregate
@@ -85,7 +85,7 @@ def create_provider_key(
     provider, secret, desk = _provider(body), checked_secret(body.api_key), plane.key_desk
     base_url = _base_url(provider, body, call)
     assert desk is not None, "an application with these routes has a key desk"
-    organization = _ready_for(plane.database, plane.region, org_id=org_id, provider=provider, label=body.label)
+    _ready_for(plane.database, plane.region, org_id=org_id, provider=provider, label=body.label)
     demo = validated(desk, provider, secret, base_url=base_url)
     key = ProviderKey(
         id=new_id(),
@@ -100,9 +100,9 @@ def create_provider_key(
     )
     # The provider and the KEK are asked outside the transaction: neither may hold a database connection.
     store_sealed(
-        lambda sealed: _store(plane.database, call, key, region=organization.home_region, sealed=sealed),
+        lambda sealed: _store(plane.database, call, key, region=plane.region, sealed=sealed),
         secret,
-        context=place_of(key, organization.home_region),
+        context=place_of(key, plane.region),
         kek=desk.kek,
         successor=desk.successor,
     )
@@ -173,16 +173,16 @@ def checked_secret(api_key: SecretStr) -> Secret:
     return Secret(text.encode())
 
 
-def _ready_for(database: Database, region: Region, *, org_id: UUID, provider: Provider, label: str) -> Organization:
-    """The organization, if a key of this provider and label could be stored for it here. Before the provider is asked."""
+def _ready_for(database: Database, region: Region, *, org_id: UUID, provider: Provider, label: str) -> None:
+    """Raise what keeps a key of this provider and label from being stored for it here. Before the provider is asked."""
     with database.transaction(org_id=org_id) as db:
-        organization = change.found(db, org_id=org_id)
+        change.found(db, org_id=org_id)
         taken = provider_keys.is_taken(db, org_id=org_id, provider=provider.name, label=label)
-    if organization.home_region is not region:
-        raise RegionMismatch(f"This organization is at home in {organization.home_region.value}: store its keys there.")
+        at_work = workspaces.is_in(db, region, org_id=org_id)
+    if not at_work:
+        raise RegionMismatch(f"This organization has no workspace in the region {region.value}: store its keys where it has.")
     if taken:
         raise label_taken(provider.name)
-    return organization
 
 
 def validated(desk: KeyDesk, provider: Provider, secret: Secret, *, base_url: str | None) -> bool:

@@ -14,7 +14,7 @@ from pydantic import Field
 from navplane.admin.fields import View
 from navplane.admin.plane import Plane, ThePlane
 from navplane.admin.problem import responses
-from navplane.admin.requests import RequestView, view_of
+from navplane.admin.requests import RequestView, served_here, view_of
 from navplane.crypto.api_key import ApiKeyShape, digest
 from navplane.errors import InvalidAPIKey, NotFound, OrganizationDisabled
 from navplane.store import receipts
@@ -94,6 +94,7 @@ def read_receipt(request_id: UUID, plane: ThePlane, key: Annotated[str, Depends(
     with plane.database.transaction(org_id=holder.org_id) as db:
         found = receipts.find(db, org_id=holder.org_id, workspace_id=holder.workspace_id, request_id=request_id)
     if found is not None:
+        served_here(plane.region, found.row.region)
         return _view(found)
     if holder.pending:
         pending = PendingView(request_id=request_id).model_dump(mode="json")

@@ -12,7 +12,7 @@ from navplane.admin.fields import View
 from navplane.admin.plane import Plane, ThePlane
 from navplane.admin.problem import responses
 from navplane.admin.receipts import AttemptView, ChargeView
-from navplane.admin.requests import RequestView, view_of
+from navplane.admin.requests import RequestView, served_here, view_of
 from navplane.errors import NotFound
 from navplane.model.price_line import PricedCall, PriceLine, agreed_lines, override_id, total
 from navplane.model.usage import PriceQuality
@@ -60,6 +60,7 @@ def read_request(org_id: UUID, request_id: UUID, plane: ThePlane) -> RequestDeta
         found = receipts.find(db, org_id=org_id, workspace_id=None, request_id=request_id)
         if found is None:
             raise NotFound("No request of this organization has this id.")
+        served_here(plane.region, found.row.region)
         lines, explanation = _explained(plane, db, found.row)
     attempts = None if found.attempt_log is None else [AttemptView.model_validate(attempt) for attempt in found.attempt_log]
     price = PriceView(

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from navplane.admin import paging
 from navplane.admin.access import Permission, require
 from navplane.admin.change import NO_SUCH_ORGANIZATION
-from navplane.admin.fields import View
+from navplane.admin.fields import Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
-from navplane.errors import NotFound
+from navplane.errors import NotFound, RegionMismatch
+from navplane.model.tenancy import Region
 from navplane.model.usage import Outcome, PriceQuality, UsageQuality
 from navplane.store import organizations, request_rows
 from navplane.store.completeness import complete_to
@@ -71,6 +72,7 @@ class RequestView(View):
     request_bytes: int
     response_bytes: int
     client: str | None
+    workflow_version_id: UUID | None = Field(description="The version of a workflow that it ran under.")
     started_at: datetime
     recorded_at: datetime
     revision: int
@@ -87,8 +89,9 @@ RequestCursor = Annotated[UUID | None, Query(description="`next_cursor` of the p
 
 
 def the_wanted(
-    start: AwareDatetime | None = None,
-    end: Annotated[AwareDatetime | None, Query(description="Not included.")] = None,
+    plane: ThePlane,
+    start: Moment | None = None,
+    end: Annotated[Moment | None, Query(description="Not included.")] = None,
     workspace_id: UUID | None = None,
     key_id: UUID | None = None,
     user_id: UUID | None = None,
@@ -103,9 +106,18 @@ def the_wanted(
     error_code: Text = None,
     stream: bool | None = None,
     demo: bool | None = None,
+    workflow_version_id: Annotated[UUID | None, Query(description="The workflow's version that it ran under.")] = None,
 ) -> Wanted:
+    # What was served in another region is read there.
+    region = plane.region
     given = locals()
     return Wanted(start=start, end=end, values={name: given[name] for name in FILTERS if given[name] is not None})
+
+
+def served_here(region: Region, served_in: str) -> None:
+    """Raise RegionMismatch for a request that another region's stack has served."""
+    if served_in != region.value:
+        raise RegionMismatch(f"This request was served in the region {served_in}: ask the stack of that one.")
 
 
 TheWanted = Annotated[Wanted, Depends(the_wanted)]

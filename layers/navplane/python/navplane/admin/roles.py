@@ -109,6 +109,8 @@ class Permission(StrEnum):
     WORKFLOW_SUBMIT = "workflow:submit"
     WORKFLOW_APPROVE = "workflow:approve"
     WORKFLOW_PUBLISH = "workflow:publish"
+    WORKFLOW_ROLLBACK = "workflow:rollback"
+    WORKFLOW_SIMULATE = "workflow:simulate"
 
 
 class Role(StrEnum):
@@ -177,7 +179,10 @@ _WORKFLOW_WRITING = _WORKFLOW_READING | {
     Permission.WORKFLOW_UPDATE,
     Permission.WORKFLOW_SUBMIT,
     Permission.WORKFLOW_PUBLISH,
+    Permission.WORKFLOW_ROLLBACK,
+    Permission.WORKFLOW_SIMULATE,
 }
+_APPROVING = frozenset({Permission.WORKFLOW_APPROVE, Permission.WORKFLOW_SIMULATE, Permission.AUDIT_LIST})
 _PROVIDER_KEYS = frozenset(
     permission for permission in Permission if permission.value.startswith(("provider_key:", "provider_settings:"))
 )
@@ -198,7 +203,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _SERVICE_KEYS | _LIMITS | _WORKFLOW_WRITING | {Permission.PROVIDER_KEY_LIST}
     ),
     Role.OPERATOR: _BASICS | SIGNED_IN | _USAGE | _API_KEYS | _WORKFLOW_READING | {Permission.PROVIDER_KEY_LIST},
-    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | _WORKFLOW_READING | {Permission.WORKFLOW_APPROVE, Permission.AUDIT_LIST},
+    Role.APPROVER: _BASICS | SIGNED_IN | _USAGE | _WORKFLOW_READING | _APPROVING,
     Role.AUDITOR: SIGNED_IN | {permission for permission in _OF_AN_ORGANIZATION if _reads(permission)},
     Role.INTEGRATION_ADMIN: _BASICS | SIGNED_IN | _SERVICE_KEYS | _PROVIDER_KEYS,
 }

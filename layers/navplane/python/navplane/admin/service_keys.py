@@ -5,11 +5,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from navplane.admin import change, paging
 from navplane.admin.access import SERVICE_KEY_PREFIX, Call, Permission, require
-from navplane.admin.fields import Body, Name, View
+from navplane.admin.fields import Body, Moment, Name, View
 from navplane.admin.members import AssignableName, in_workspace, may_give
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
@@ -31,7 +31,7 @@ class NewServiceKey(Body):
     name: Name = Field(examples=["Deployment"])
     role: AssignableName
     workspace_id: Annotated[UUID | None, Field(strict=False)] = Field(default=None, description="null: the whole organization.")
-    expires_at: Annotated[AwareDatetime, Field(strict=False)] = Field(description="A year from now at the latest.")
+    expires_at: Moment = Field(description="A year from now at the latest.")
 
 
 class ServiceKeyView(View):

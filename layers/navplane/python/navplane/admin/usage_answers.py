@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 
 from navplane.admin.change import NO_SUCH_ORGANIZATION
+from navplane.admin.fields import Moment
 from navplane.admin.plane import ThePlane
 from navplane.admin.usage_views import (
     BreakdownView,
@@ -45,8 +45,8 @@ Items = Annotated[int, Query(ge=1, le=100, description="How many items at most."
 
 
 def the_selection(
-    start: Annotated[AwareDatetime | None, Query(description="By default 30 days before `end`.")] = None,
-    end: Annotated[AwareDatetime | None, Query(description="Not included. By default now.")] = None,
+    start: Annotated[Moment | None, Query(description="By default 30 days before `end`.")] = None,
+    end: Annotated[Moment | None, Query(description="Not included. By default now.")] = None,
     demo: Annotated[bool, Query(description="Of calls that the demo upstream answered, instead of real ones.")] = False,
     workspace_id: UUID | None = None,
     key_id: UUID | None = None,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from navplane.crypto.envelope import open_sealed
 from navplane.crypto.kek import KekUnwrapper
-from navplane.errors import DependencyUnavailable, Invalid, ProviderKeyInvalid
+from navplane.errors import DependencyUnavailable, Invalid, ProviderKeyInvalid, RegionMismatch
 from navplane.model.probe import Probed, ProbeResult
 from navplane.model.provider_key import SealedProviderKey, Secret
 from navplane.store import provider_keys
@@ -43,6 +43,6 @@ class ProviderProbe:
         except ProviderKeyInvalid:
             return ProbeResult.INVALID
         # An address that leads inside, or back here, is not one where the provider can be asked.
-        except (DependencyUnavailable, Invalid, ValueError):
+        except (DependencyUnavailable, Invalid, RegionMismatch, ValueError):
             return ProbeResult.UNREACHABLE
         return ProbeResult.OK

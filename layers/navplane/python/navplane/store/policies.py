@@ -149,3 +149,8 @@ def _kept(row: Sequence[Any]) -> KeptPolicy:
     return KeptPolicy(
         id=row[0], scope=PolicyScope(row[1]), scope_id=row[2], policy=policy, created_at=row[8], workflow_version=row[9]
     )
+
+
+def every(db: Connection, *, org_id: UUID) -> list[KeptPolicy]:
+    rows = db.run(f"SELECT {COLUMNS} FROM public.policies WHERE org_id = :org_id", org_id=org_id)  # noqa: S608 - our columns
+    return [_kept(row) for row in rows]

@@ -40,6 +40,7 @@ class StoredContent:
     request_truncated: bool
     response_truncated: bool
     created_at: datetime
+    region: str
 
 
 def keep(db: Connection, contents: Sequence[KeptContent]) -> int:
@@ -60,8 +61,10 @@ def forget(db: Connection, *, now: datetime) -> int:
 def find(db: Connection, *, org_id: UUID, request_id: RequestId) -> StoredContent | None:
     rows = db.run(
         """
-        SELECT request, response, request_truncated, response_truncated, created_at
-          FROM public.request_contents WHERE org_id = :org_id AND request_id = :request_id
+        SELECT c.request, c.response, c.request_truncated, c.response_truncated, c.created_at, w.region
+          FROM public.request_contents AS c
+          JOIN public.workspaces AS w ON w.org_id = c.org_id AND w.id = c.workspace_id
+         WHERE c.org_id = :org_id AND c.request_id = :request_id
         """,
         org_id=org_id,
         request_id=request_id,

@@ -10,7 +10,7 @@ from navplane.model.ids import smallest_id_of
 # What can be asked for, as the columns are called.
 FILTERS = (
     "workspace_id", "key_id", "user_id", "provider", "model", "endpoint", "outcome", "usage_quality", "price_quality", "route",
-    "status", "error_code", "stream", "demo",
+    "status", "error_code", "stream", "demo", "workflow_version_id", "region",
 )  # fmt: skip
 
 

@@ -191,3 +191,10 @@ def _named(kind: type[Any], row: Sequence[Any]) -> dict[str, Any]:
 def _version(row: Sequence[Any]) -> WorkflowVersion:
     named = _named(WorkflowVersion, row)
     return WorkflowVersion(**{**named, "state": VersionState(named["state"]), "authors": tuple(named["authors"])})
+
+
+def version_ids(db: Connection, *, org_id: UUID, workflow_id: UUID) -> frozenset[UUID]:
+    rows = db.run(
+        "SELECT id FROM public.workflow_versions WHERE org_id = :org_id AND workflow_id = :id", org_id=org_id, id=workflow_id
+    )
+    return frozenset(row[0] for row in rows)

@@ -69,6 +69,31 @@ def page(db: Connection, *, org_id: UUID, limit: int, after: Position | None, wi
     return [_workspace(row) for row in rows]
 
 
+def pinned_elsewhere(db: Connection, *, org_id: UUID | None, workspace_ids: Sequence[UUID], region: Region) -> bool:
+    """Whether one of them is pinned to another region; deleted ones still are. `org_id` None: of whichever organization, in a
+    transaction with `platform=True`."""
+    rows = db.run(
+        """
+        SELECT FROM public.workspaces
+         WHERE (:org_id::uuid IS NULL OR org_id = :org_id::uuid) AND id = ANY(CAST(:ids AS uuid[])) AND region <> :region
+        """,
+        org_id=org_id,
+        ids=list(workspace_ids),
+        region=region.value,
+    )
+    return bool(rows)
+
+
+def is_in(db: Connection, region: Region, *, org_id: UUID) -> bool:
+    """Whether the organization has a workspace in the region."""
+    rows = db.run(
+        "SELECT FROM public.workspaces WHERE org_id = :org_id AND region = :region AND deleted_at IS NULL LIMIT 1",
+        org_id=org_id,
+        region=region.value,
+    )
+    return bool(rows)
+
+
 def rename(db: Connection, *, org_id: UUID, workspace_id: UUID, name: str) -> None:
     db.run(
         "UPDATE public.workspaces SET name = :name WHERE org_id = :org_id AND id = :id",
@@ -126,7 +151,10 @@ def data_mode(db: Connection, *, org_id: UUID, workspace_id: UUID, hold: bool = 
     """`hold`: it is about to be changed, and other changes wait."""
     lock = " FOR UPDATE" if hold else ""
     rows = db.run(
-        f"SELECT data_mode, retention_days FROM public.workspaces WHERE org_id = :org_id AND id = :id{lock}",  # noqa: S608
+        f"""
+        SELECT data_mode, retention_days FROM public.workspaces
+         WHERE org_id = :org_id AND id = :id AND deleted_at IS NULL{lock}
+        """,  # noqa: S608 - what is filled in are our own words
         org_id=org_id,
         id=workspace_id,
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from navplane.model.dialect import Dialect
 from navplane.model.policy import matches
+from navplane.model.tenancy import Region
 from navplane.model.usage import Endpoint
 from navplane.upstream.provider import AuthScheme, Origin, OwnAddress, Provider
 
@@ -59,6 +60,8 @@ OPENAI = Provider(
     title="OpenAI",
     dialect=Dialect.OPENAI,
     origin=Origin(scheme="https", host="api.openai.com", port=443),
+    # platform.openai.com/docs/guides/your-data: for projects whose data residency is Europe.
+    other_hosts={Region.EU: Origin(scheme="https", host="eu.api.openai.com", port=443)},
     auth=AuthScheme.BEARER,
     models=(
         "gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "o5*", "codex-*", "computer-use-*",
@@ -132,6 +135,8 @@ MISTRAL = Provider(
     title="Mistral AI",
     dialect=Dialect.OPENAI,
     origin=Origin(scheme="https", host="api.mistral.ai", port=443),
+    # help.mistral.ai: hosted in the European Union unless the US endpoint is asked for.
+    regions=frozenset({Region.US, Region.EU}),
     auth=AuthScheme.BEARER,
     models=(
         "mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*", "open-mistral-*",
@@ -252,6 +257,7 @@ BEDROCK = Provider(
     address=OwnAddress(
         hosts=r"bedrock-mantle\.[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}\.api\.aws",
         example="https://bedrock-mantle.us-east-1.api.aws",
+        within={Region.EU: r"bedrock-mantle\.eu-.+", Region.US: r"bedrock-mantle\.(?!eu-).+"},
     ),
     auth=AuthScheme.BEARER,
     models=(),
