@@ -262,7 +262,7 @@ def reconciler(settings: ProbeSettings) -> "Reconciler":
     from navplane.upstream.providers import PROVIDERS
     from navplane.upstream.usage_reports import UsageReports
 
-    where = origins(settings.upstream)
+    where = origins(settings.upstream, region=settings.region)
     asked = {name: where.of(PROVIDERS[name], demo=False) for name in ("openai", "anthropic")}
     db = database(settings.database, size=1)
     return Reconciler(database=db, keys=kek_unwrapper(settings.kek), reports=UsageReports(asked))
