@@ -9,6 +9,7 @@ from navplane.admin import (
     provider_key_changes,
     provider_key_tests,
     provider_keys,
+    reconciliation,
 )
 from navplane.admin.app import TEXT_TYPES, create
 from navplane.config import ProviderKeysSettings
@@ -22,6 +23,7 @@ app = create(
         provider_key_tests.router,
         alert_destinations.router,
         platform_alerts.router,
+        reconciliation.router,
         health.router,
     ),
     plane=wiring.provider_keys_plane(settings),

@@ -14,11 +14,13 @@ from navplane.store.database import Connection
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CONTEXTS = {
     "provider_keys": "SELECT org_id, id, provider, region, sealed FROM provider_keys WHERE length(sealed) > 0",
+    "reconciliation_keys": "SELECT org_id, id, provider, region, sealed FROM reconciliation_keys",
     "alert_destinations": "SELECT org_id, id, 'none', region, sealed FROM alert_destinations WHERE length(sealed) > 0",
     "audit_keys": "SELECT '00000000-0000-0000-0000-000000000000'::uuid, id, 'none', region, sealed FROM audit_keys",
 }
 KINDS = {
     "provider_keys": SealedFor.PROVIDER_KEY,
+    "reconciliation_keys": SealedFor.RECONCILIATION_KEY,
     "alert_destinations": SealedFor.WEBHOOK_SECRET,
     "audit_keys": SealedFor.AUDIT_KEY,
 }

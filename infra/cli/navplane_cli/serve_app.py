@@ -43,6 +43,7 @@ from navplane.admin import (
     provider_settings,
     providers,
     receipts,
+    reconciliation,
     request_detail,
     requests,
     routes,
@@ -205,6 +206,7 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         provider_key_tests.router,
         alert_destinations.router,
         platform_alerts.router,
+        reconciliation.router,
         health.router,
         openapi.router,
     )
@@ -219,10 +221,12 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
 
 
 def _provider_probe(settings: ServeSettings) -> ProviderProbe:
+    return wiring.provider_probe(_probe_settings(settings))
+
+
+def _probe_settings(settings: ServeSettings) -> ProbeSettings:
     database = settings.roles.of("navplane_probe")
-    return wiring.provider_probe(
-        ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream, region=settings.region)
-    )
+    return ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream, region=settings.region)
 
 
 def _analytics(settings: ServeSettings) -> App:
@@ -257,6 +261,7 @@ def _request_log(settings: ServeSettings) -> RequestLog:
 
 def _jobs(settings: ServeSettings) -> Jobs:
     stop, signer, notifier = threading.Event(), _audit_signer(settings), _notifier(settings)
+    reconciler = wiring.reconciler(_probe_settings(settings))
     writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
     source, dead_letters, age = _queue(settings, writer, stop)
     gate = PostgresGate(writer)
@@ -274,6 +279,7 @@ def _jobs(settings: ServeSettings) -> Jobs:
             "certify": signer.certify,
             "exports": ExportWork(database=writer).run,
             "notifier": lambda _: notifier.run(),
+            "reconcile": lambda _: reconciler.run(),
         },
     )
 

@@ -76,11 +76,13 @@ def test_only_these_may_decrypt(template: Template) -> None:
     assert who_may(template, "kms:Decrypt") == [the_role(template, name) for name in able]
 
 
-def test_the_probes_right_to_the_key_ends_at_provider_keys(template: Template) -> None:
+def test_the_probes_right_to_the_key_ends_at_what_it_asks_providers_with(template: Template) -> None:
     probe = the_role(template, "ProviderProbeFunction")
     (statement,) = [found for found in key_policy(template) if found["Principal"]["AWS"] == probe]
     assert statement["Action"] == "kms:Decrypt"
-    assert statement["Condition"] == {"StringEquals": {"kms:EncryptionContext:navplane": "provider_key"}}
+    assert statement["Condition"] == {
+        "StringEquals": {"kms:EncryptionContext:navplane": ["provider_key", "reconciliation_key"]}
+    }
 
 
 @pytest.mark.parametrize(

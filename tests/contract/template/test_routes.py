@@ -100,6 +100,11 @@ ROUTES = {
         "post /admin/alert-destinations/{destination_id}/test",
         "get /admin/alert-destinations/{destination_id}/deliveries",
         "get /admin/notifications",
+        f"get {ORG}/reconciliation",
+        f"get {ORG}/reconciliation/keys",
+        f"post {ORG}/reconciliation/keys",
+        f"delete {ORG}/reconciliation/keys/{{provider}}",
+        f"post {ORG}/reconciliation/runs",
         "get /health", "get /ready",
     },
     "AdminAnalyticsFunction": {

@@ -104,7 +104,7 @@ def test_a_loopback_address_is_taken_in_local_mode(api: TestClient, path: str, p
 
 
 def test_kinds_differ_for_the_platform(api: TestClient, path: str) -> None:
-    assert api.post(path, json=HOOK).json()["alerts"] == ["budget", "spike", "unpriced"]
+    assert api.post(path, json=HOOK).json()["alerts"] == ["budget", "spike", "unpriced", "reconciliation"]
     assert api.post(path, json=HOOK | {"name": "x", "alerts": ["dead_letters"]}).status_code == 422
 
 

@@ -65,6 +65,8 @@ TABLES = [
     Table(name="alert_rules", touched="enabled", admin="SIUD", reader="S"),
     Table(name="notifications", touched="read_by", admin="SU", reader="S"),
     Table(name="alert_destinations", touched="name", admin="SIU", reader=""),
+    Table(name="reconciliation_keys", touched="requested_at", admin="SIUD", reader=""),
+    Table(name="reconciliations", touched="drift", admin="S", reader="S"),
     Table(name="alert_deliveries", touched="state", admin="SI", reader=""),
     Table(name="limits", touched="amount", admin="SIUD", reader="S"),
     Table(name="limit_counters", touched="used", admin="S", reader="S"),
@@ -175,6 +177,15 @@ def new_row(table: str, org_id: UUID, ids: dict[str, UUID]) -> tuple[str, dict[s
         "alert_destinations": {
             "org_id": org_id, "id": fresh, "name": str(fresh), "kind": "webhook", "address": "a", "alerts": ["budget"],
             "enabled": True, "region": "us", "sealed": b"sealed", "kek_id": "kek", "created_at": NOW,
+        },
+        "reconciliation_keys": {
+            "org_id": org_id, "id": fresh, "provider": "openai", "key_hint": "abcd", "region": "us", "sealed": b"sealed",
+            "kek_id": "kek", "created_at": NOW,
+        },
+        "reconciliations": {
+            "org_id": org_id, "id": fresh, "provider": "openai", "day": NOW.date(), "model": str(fresh), "ledger_requests": 1,
+            "ledger_input": 1, "ledger_output": 1, "ledger_usd": 1, "provider_input": 1, "provider_output": 1,
+            "provider_usd": 1, "drift": 0, "seen_at": NOW,
         },
         "alert_deliveries": {
             "org_id": org_id, "id": fresh, "destination_id": ids["destination"], "title": "t", "body": "{}", "next_at": NOW,
@@ -370,6 +381,7 @@ def test_a_digest_and_a_sealed_key_can_be_read_back_by_nobody(world: World, role
         ("digest", "service_keys"),
         ("token_digest", "invitations"),
         ("sealed", "alert_destinations"),
+        ("sealed", "reconciliation_keys"),
     ):
         with pytest.raises(DatabaseError, match=NO_PRIVILEGE), pool.transaction(org_id=world.own) as db:
             db.run(f"SELECT {column} FROM public.{table}")

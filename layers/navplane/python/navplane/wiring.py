@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from navplane.crypto.kek_local import LocalKek
     from navplane.custody.notify import Notifier
     from navplane.custody.probe_provider import ProviderProbe
+    from navplane.custody.reconcile import Reconciler
     from navplane.custody.rewrap import Rewrapper
     from navplane.gate.gate import Gate
     from navplane.model.mail import Mailer
@@ -254,6 +255,17 @@ def provider_probe(settings: ProbeSettings) -> "ProviderProbe":
         keys=kek_unwrapper(settings.kek),
         origins=origins(settings.upstream, region=settings.region),
     )
+
+
+def reconciler(settings: ProbeSettings) -> "Reconciler":
+    from navplane.custody.reconcile import Reconciler
+    from navplane.upstream.providers import PROVIDERS
+    from navplane.upstream.usage_reports import UsageReports
+
+    where = origins(settings.upstream, region=settings.region)
+    asked = {name: where.of(PROVIDERS[name], demo=False) for name in ("openai", "anthropic")}
+    db = database(settings.database, size=1)
+    return Reconciler(database=db, keys=kek_unwrapper(settings.kek), reports=UsageReports(asked))
 
 
 def notifier(settings: NotifierSettings) -> "Notifier":

@@ -37,7 +37,7 @@ class AlertRuleChange(Body):
 
 
 class NewAlertRule(AlertRuleChange):
-    kind: Literal["budget", "spike", "unpriced"]
+    kind: Literal["budget", "spike", "unpriced", "reconciliation"]
 
 
 class AlertRuleView(View):

@@ -21,7 +21,7 @@ router = APIRouter(tags=["alerts"])
 
 class NotificationView(View):
     id: UUID
-    kind: str = Field(description="`budget`, `spike` or `unpriced`.")
+    kind: str = Field(description="`budget`, `spike`, `unpriced` or `reconciliation`.")
     subject: str = Field(description="What it is about, such as `limit/<id>`, `key/<id>` or `model/<provider>/<model>`.")
     window_name: str = Field(description="`d:` and a day or `m:` and a month of UTC.")
     threshold: int = Field(description="Percent of a budget; 0 where there is none.")

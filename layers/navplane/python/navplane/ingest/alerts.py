@@ -1,12 +1,13 @@
 """Watches budgets, costs and prices of every organization, and tells each of what it crossed, once."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from navplane.errors import DependencyUnavailable
-from navplane.model.alert import AlertKind, AlertTerms, Crossing, budget_crossings, spike, unpriced
-from navplane.store import alerts, budgets, daily_costs
+from navplane.model.alert import AlertKind, AlertTerms, Crossing, budget_crossings, reconciliation, spike, unpriced
+from navplane.model.reconciliation import DRIFT_PERCENT
+from navplane.store import alerts, budgets, daily_costs, reconciliations
 from navplane.store.database import Connection, Database
 from navplane.telemetry import logger
 
@@ -22,7 +23,7 @@ def watch(database: Database, *, now: datetime) -> int:
     next run sees the same."""
     told = _tell(database, now, _budgets)
     if now.minute % MINUTES_BETWEEN_DAYS == 0:
-        told += _tell(database, now, _spikes) + _tell(database, now, _unpriced)
+        told += _tell(database, now, _spikes) + _tell(database, now, _unpriced) + _tell(database, now, _drifting)
     return told
 
 
@@ -53,6 +54,12 @@ def _unpriced(db: Connection, rules: Rules, now: datetime) -> Iterator[Crossing]
     for org_id, provider, model in daily_costs.unpriced_models(db, day=_day(now)):
         if rules.get((org_id, AlertKind.UNPRICED), USUAL).enabled:
             yield unpriced(org_id=org_id, provider=provider, model=model, month=f"{now.astimezone(UTC):%Y-%m}")
+
+
+def _drifting(db: Connection, rules: Rules, now: datetime) -> Iterator[Crossing]:
+    for org_id, provider, model, day, drift in reconciliations.drifting(db, since=now - timedelta(days=1)):
+        if rules.get((org_id, AlertKind.RECONCILIATION), USUAL).enabled:
+            yield reconciliation(org_id=org_id, provider=provider, model=model, day=day, drift=drift, least=DRIFT_PERCENT)
 
 
 def _day(now: datetime) -> datetime:

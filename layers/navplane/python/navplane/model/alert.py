@@ -27,6 +27,7 @@ class AlertKind(StrEnum):
     BUDGET = "budget"
     SPIKE = "spike"
     UNPRICED = "unpriced"
+    RECONCILIATION = "reconciliation"
 
 
 class PlatformAlertKind(StrEnum):
@@ -191,4 +192,17 @@ def unpriced_anywhere(*, provider: str | None, model: str | None, month: str) ->
         window_name=f"m:{month}",
         title=f"The price of {name} is not known, and its requests are in nobody's costs",
         facts={"provider": provider, "model": model},
+    )
+
+
+def reconciliation(*, org_id: UUID, provider: str, model: str, day: str, drift: Decimal, least: int) -> Crossing:
+    """Once per provider, model and day."""
+    return Crossing(
+        org_id=org_id,
+        kind=AlertKind.RECONCILIATION,
+        subject=f"model/{provider}/{model}",
+        window_name=f"d:{day}",
+        threshold=least,
+        title=f"What {provider} reports of {model} on {day} is {drift} % away from the ledger",
+        facts={"provider": provider, "model": model, "day": day, "drift_percent": str(drift)},
     )

@@ -27,6 +27,7 @@ class SealedTable:
 SEALED_TABLES = (
     SealedTable(name="provider_keys", kind=SealedFor.PROVIDER_KEY, provider="provider", in_gate=True),
     SealedTable(name="audit_keys", kind=SealedFor.AUDIT_KEY, organization=NOBODY),
+    SealedTable(name="reconciliation_keys", kind=SealedFor.RECONCILIATION_KEY, provider="provider"),
     SealedTable(name="alert_destinations", kind=SealedFor.WEBHOOK_SECRET, organization=f"coalesce(org_id, {NOBODY})"),
 )
 
