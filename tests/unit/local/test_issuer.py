@@ -20,7 +20,8 @@ def get(issuer: Issuer, path: str, method: str = "GET") -> tuple[int, Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(issuer({"type": "http", "method": method, "path": path}, receive, send))
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": []}
+    asyncio.run(issuer(scope, receive, send))
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
@@ -49,6 +50,6 @@ def test_it_describes_itself_and_publishes_no_private_part(tmp_path: Path) -> No
     assert (claims["sub"], claims["email"], claims["iss"]) == ("local|admin", "a@example.com", "http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize(("path", "method"), [("/", "GET"), ("/token", "POST"), ("/jwks.json", "POST")])
+@pytest.mark.parametrize(("path", "method"), [("/", "GET"), ("/token", "GET"), ("/jwks.json", "POST")])
 def test_anything_else_is_404(tmp_path: Path, path: str, method: str) -> None:
     assert get(Issuer.from_file(tmp_path / "issuer.pem", url="http://127.0.0.1:1"), path, method)[0] == 404
