@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from navplane.gateway.body import parse
 from navplane.gateway.splice import Splice, include_usage, replace_model
@@ -112,6 +112,7 @@ def test_what_is_on_already_or_makes_no_sense_is_left_alone(body: bytes) -> None
 def test_model_is_replaced_and_every_other_byte_stays(
     before: dict[str, Any], after: dict[str, Any], old: str, new: str, ascii_only: bool
 ) -> None:
+    assume(not before.keys() & after.keys())  # A member the gateway reads may be there once only.
     head = json.dumps(before, ensure_ascii=ascii_only)[:-1] + (", " if before else "")
     tail = (", " if after else "") + json.dumps(after, ensure_ascii=ascii_only)[1:]
     body = f'{head}"model" :  {json.dumps(old, ensure_ascii=ascii_only)} {tail}'.encode()
