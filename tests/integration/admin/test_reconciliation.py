@@ -11,6 +11,7 @@ from navplane.custody.reconcile import Reconciler
 from navplane.errors import DecryptionError
 from navplane.ingest.alerts import watch
 from navplane.model.provider_key import SealingContext
+from navplane.model.tenancy import Region
 from navplane.store.database import sqlstate
 from navplane.upstream.provider import Origin
 from navplane.upstream.usage_reports import UsageReports
@@ -31,11 +32,13 @@ def path(organization: dict[str, str], module_database: TestDatabase) -> str:
     return f"/admin/orgs/{organization['id']}/reconciliation"
 
 
-def reconciler(server: ScriptedServer, database: TestDatabase, kek: LocalKek, now: datetime = NOW) -> Reconciler:
+def reconciler(
+    server: ScriptedServer, database: TestDatabase, kek: LocalKek, now: datetime = NOW, *, region: Region = Region.US
+) -> Reconciler:
     origin = Origin.parse(server.url)
     reports = UsageReports({"openai": origin, "anthropic": origin})
     pool = database.as_role("navplane_probe", size=1)
-    return Reconciler(database=pool, keys=kek, reports=reports, clock=lambda: now, days=2)
+    return Reconciler(database=pool, keys=kek, reports=reports, region=region, clock=lambda: now, days=2)
 
 
 def store(api: TestClient, path: str, database: TestDatabase, provider: str = "openai") -> None:
@@ -200,3 +203,11 @@ def test_another_organization_sees_nothing_of_it(
     assert api.get(f"/admin/orgs/{other}/reconciliation").json()["items"] == []
     assert api.get(f"/admin/orgs/{other}/reconciliation/keys").json()["items"][0]["configured"] is False
     assert date.fromisoformat(api.get(path).json()["items"][0]["day"]) == date(2026, 11, 20)
+
+
+def test_a_key_is_opened_in_its_region_only(api: TestClient, path: str, module_database: TestDatabase, kek: LocalKek) -> None:
+    store(api, path, module_database)
+    with serving(reporting(OPENAI_PAGES)) as provider:
+        assert reconciler(provider, module_database, kek, region=Region.EU).run() == {"reconciled": 0}
+        assert provider.requests == []
+        assert reconciler(provider, module_database, kek).run() == {"reconciled": 1}

@@ -1,7 +1,7 @@
 """A US and an EU stack as processes of their own, on one database: a call that is pinned to the other never leaves."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -83,3 +83,13 @@ def test_a_workspace_is_read_in_its_region_and_refused_in_the_other(stacks: Stac
         assert stacks.ask(region, "GET", path).status_code == 200
         refused = stacks.ask(OTHER[region], "GET", path)
         assert (refused.status_code, refused.json()["code"]) == (403, "region_mismatch")
+
+
+def test_a_provider_without_a_host_in_the_region_is_not_reconciled_there(stacks: Stacks) -> None:
+    new = {"name": "European", "home_region": "eu"}
+    made = httpx2.post(f"{stacks.urls['eu']}/admin/orgs", json=new, headers=stacks.admin, timeout=30, trust_env=False)
+    european = replace(stacks, org_id=made.json()["id"])
+    key = {"provider": "anthropic", "admin_key": "sk-admin-0123456789"}
+    refused = european.ask("eu", "POST", "reconciliation/keys", json=key)
+    assert (refused.status_code, refused.json()["code"]) == (403, "region_mismatch"), made.text
+    assert european.ask("eu", "POST", "reconciliation/keys", json={**key, "provider": "openai"}).status_code == 201

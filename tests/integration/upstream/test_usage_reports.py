@@ -87,3 +87,8 @@ def test_a_provider_that_nobody_listens_for_is_away() -> None:
         pass
     with pytest.raises(DependencyUnavailable):
         read(server, "openai")
+
+
+def test_a_provider_without_an_address_is_not_asked() -> None:
+    with pytest.raises(DependencyUnavailable, match="no address in this region"):
+        UsageReports({}).read("anthropic", KEY, first=FIRST, days=2)

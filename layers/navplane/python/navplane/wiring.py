@@ -260,12 +260,13 @@ def provider_probe(settings: ProbeSettings) -> "ProviderProbe":
 def reconciler(settings: ProbeSettings) -> "Reconciler":
     from navplane.custody.reconcile import Reconciler
     from navplane.upstream.providers import PROVIDERS
-    from navplane.upstream.usage_reports import UsageReports
+    from navplane.upstream.usage_reports import REPORTING, UsageReports
 
     where = origins(settings.upstream, region=settings.region)
-    asked = {name: where.of(PROVIDERS[name], demo=False) for name in ("openai", "anthropic")}
+    asked = {name: where.of(PROVIDERS[name], demo=False) for name in REPORTING if where.has(PROVIDERS[name])}
     db = database(settings.database, size=1)
-    return Reconciler(database=db, keys=kek_unwrapper(settings.kek), reports=UsageReports(asked))
+    reports = UsageReports(asked)
+    return Reconciler(database=db, keys=kek_unwrapper(settings.kek), reports=reports, region=settings.region)
 
 
 def notifier(settings: NotifierSettings) -> "Notifier":

@@ -23,9 +23,10 @@ from navplane.model.reconciliation import ReconciliationKey, key_place
 from navplane.store import reconciliations
 from navplane.store.database import Connection
 from navplane.store.reconciliations import ReconciliationRow
+from navplane.upstream.providers import PROVIDERS
+from navplane.upstream.usage_reports import REPORTING
 
 router = APIRouter(tags=["reconciliation"])
-PROVIDERS = ("openai", "anthropic")
 
 
 class NewReconciliationKey(Body):
@@ -121,6 +122,8 @@ def create_reconciliation_key(
     desk, secret = plane.key_desk, checked_secret(body.admin_key)
     assert desk is not None, "an application with these routes has a key desk"
     _ready_for(plane, org_id, body.provider)
+    # Raises where the provider has no host that this region may use: nobody would ever ask it.
+    desk.origins.of(PROVIDERS[body.provider], demo=False)
     key = ReconciliationKey(
         id=new_id(),
         org_id=org_id,
@@ -205,7 +208,7 @@ def _taken(provider: str) -> Conflict:
 
 def _states(db: Connection, org_id: UUID) -> ReconciliationStates:
     known = {key.provider: _state(key) for key in reconciliations.keys(db, org_id=org_id)}
-    absent = {provider: ReconciliationState(provider=provider, configured=False) for provider in PROVIDERS}
+    absent = {provider: ReconciliationState(provider=provider, configured=False) for provider in REPORTING}
     return ReconciliationStates(items=list((absent | known).values()))
 
 

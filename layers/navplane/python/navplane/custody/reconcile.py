@@ -8,6 +8,7 @@ from navplane.crypto.envelope import open_sealed
 from navplane.crypto.kek import KekUnwrapper
 from navplane.errors import DecryptionError, DependencyUnavailable, ProviderKeyInvalid
 from navplane.model.reconciliation import DAYS, SealedReconciliationKey, compared
+from navplane.model.tenancy import Region
 from navplane.store import reconciliations
 from navplane.store.database import Database
 from navplane.telemetry import logger
@@ -19,11 +20,13 @@ LEASE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciler:
-    """`days`: how many UTC days that are over are looked at, again each time, because a provider's figures come late."""
+    """`region`: the stack's; it opens the keys of its own region only. `days`: how many UTC days that are over
+    are looked at, again each time, because a provider's figures come late."""
 
     database: Database
     keys: KekUnwrapper
     reports: UsageReports
+    region: Region = Region.US
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     days: int = DAYS
 
@@ -31,7 +34,7 @@ class Reconciler:
         """One key whose run is due, if any. A provider that can't be asked leaves what was known, and says so."""
         began = self.clock()
         with self.database.transaction() as db:
-            key = reconciliations.claim(db, now=began, lease=LEASE)
+            key = reconciliations.claim(db, region=self.region, now=began, lease=LEASE)
         if key is None:
             return {"reconciled": 0}
         error = self._tried(key, began)

@@ -18,6 +18,7 @@ from navplane.model.reconciliation import (
     gathered,
     key_place,
 )
+from navplane.model.tenancy import Region
 from navplane.store.database import Connection
 
 KEY = "id, org_id, provider, key_hint, created_at, requested_at, ran_at, succeeded_at, last_error"
@@ -85,18 +86,20 @@ def request(db: Connection, *, org_id: UUID, now: datetime) -> int:
     return int(db.row_count)
 
 
-def claim(db: Connection, *, now: datetime, lease: timedelta) -> SealedReconciliationKey | None:
-    """A key whose run was asked for or is due, and that nobody holds, held from now on for as long as `lease`."""
+def claim(db: Connection, *, region: Region, now: datetime, lease: timedelta) -> SealedReconciliationKey | None:
+    """A key of this region whose run was asked for or is due, and that nobody holds; held from now on for as long as
+    `lease`."""
     rows = db.run(
         """
         UPDATE public.reconciliation_keys AS k SET leased_until = :until
           FROM (SELECT id FROM public.reconciliation_keys
-                 WHERE (requested_at <= :now OR ran_at IS NULL OR ran_at <= :due)
+                 WHERE region = :region AND (requested_at <= :now OR ran_at IS NULL OR ran_at <= :due)
                    AND (leased_until IS NULL OR leased_until <= :now)
                  ORDER BY coalesce(requested_at, ran_at, created_at) LIMIT 1 FOR UPDATE SKIP LOCKED) AS mine
          WHERE k.id = mine.id
         RETURNING k.org_id, k.id, k.provider, k.region, k.sealed
         """,
+        region=region.value,
         now=now,
         until=now + lease,
         due=now - EVERY,

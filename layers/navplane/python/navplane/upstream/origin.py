@@ -54,6 +54,10 @@ class Origins:
             raise UpstreamUnreachable(f"The stored provider key can't be used: {exc}", billable=False) from exc
         return self._in_region(provider, origin if provider.address.is_in(self._region, origin.host) else None)
 
+    def has(self, provider: Provider) -> bool:
+        """Whether this region has a host of the provider's own."""
+        return provider.name in self._overrides or provider.origin_in(self._region) is not None
+
     def _in_region(self, provider: Provider, origin: Origin | None) -> Origin:
         if origin is None:
             raise RegionMismatch(f"{provider.title} has no address that workspaces of the region {self._region.value} may use.")

@@ -22,12 +22,13 @@ MOST_PAGES = 50
 MOST_BYTES = 4 * 1024 * 1024
 ANTHROPIC_VERSION = "2023-06-01"
 OPENAI_USAGE = ("/v1/organization/usage/completions", "/v1/organization/usage/embeddings")
+REPORTING = ("openai", "anthropic")
 Found = list[tuple[date, str, Figures]]
 Object = Mapping[str, Any]
 
 
 class UsageReports:
-    """`origins` maps a provider's name to where it is asked."""
+    """`origins` maps a provider's name to where it is asked; a provider may have no address in the stack's region."""
 
     def __init__(self, origins: Mapping[str, Origin]) -> None:
         self._origins = origins
@@ -36,8 +37,11 @@ class UsageReports:
         """Raise ProviderKeyInvalid when the provider refuses the key, DependencyUnavailable for all else that goes wrong. What
         the provider said is shown to nobody: it may echo the key."""
         read = {"openai": _openai, "anthropic": _anthropic}[provider]
+        origin = self._origins.get(provider)
+        if origin is None:
+            raise DependencyUnavailable(f"{provider} has no address in this region, so it was not asked.")
         try:
-            with _client(self._origins[provider], provider, key) as client:
+            with _client(origin, provider, key) as client:
                 return gathered(read(client, first, days))
         except (httpx2.HTTPError, OSError) as exc:
             raise DependencyUnavailable(f"{provider} could not be asked for its usage report.") from exc
