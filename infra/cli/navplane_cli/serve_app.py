@@ -2,10 +2,8 @@
 
 import asyncio
 import re
-import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -54,30 +52,19 @@ from navplane.admin import (
     workspaces,
 )
 from navplane.admin.app import create
-from navplane.admin.export_work import ExportWork
 from navplane.admin.plane import KeyDesk, Plane
 from navplane.admin.readiness import Readiness, database_probe, kek_probe
-from navplane.config import AdminSettings, NotifierSettings, ProbeSettings
+from navplane.config import AdminSettings
 from navplane.console.app import create as create_console
-from navplane.custody.notify import Notifier
-from navplane.custody.probe_provider import ProviderProbe
-from navplane.custody.sign_audit import AuditSigner
 from navplane.gate.gate_postgres import PostgresGate
 from navplane.gateway.app import Gateway
 from navplane.gateway.threads import GATE_THREADS, LOG_THREADS
-from navplane.ingest.collect_usage import Asking
-from navplane.ingest.consume import Consumer
 from navplane.ingest.jobs import Jobs
-from navplane.ingest.platform_alerts import DeadLetterCount, no_queue
-from navplane.ingest.reap import Reaper
-from navplane.queue.dead_letter_count import SqsDeadLetterCount
-from navplane.queue.message import DeadLetters, MessageSource
-from navplane.queue.postgres import PostgresMessages, PostgresRequestLog
-from navplane.queue.request_log import QueueAge, RequestLog
-from navplane.queue.sqs import SqsDeadLetters, SqsMessages, SqsQueueAge
-from navplane.store.database import Database
+from navplane.queue.postgres import PostgresRequestLog
+from navplane.queue.request_log import RequestLog
 from navplane.upstream.client import UpstreamClient
 
+from navplane_cli.serve_jobs import assemble_jobs, provider_probe
 from navplane_cli.serve_settings import ServeSettings
 
 Scope = MutableMapping[str, Any]
@@ -152,7 +139,7 @@ def assemble(settings: ServeSettings, *, jobs: bool) -> Served:
         admin=admin,
         analytics=_analytics(settings),
         console=_console(settings, admin),
-        jobs=_jobs(settings) if jobs else None,
+        jobs=assemble_jobs(settings) if jobs else None,
     )
 
 
@@ -214,19 +201,10 @@ def _admin(settings: ServeSettings, log: RequestLog) -> App:
         plane,
         key_desk=desk,
         mailer=wiring.mailer(settings.mail),
-        probe=_provider_probe(settings),
+        probe=provider_probe(settings),
         readiness=Readiness(probes),
     )
     return create(title=openapi.TITLE, routers=routers, plane=whole)
-
-
-def _provider_probe(settings: ServeSettings) -> ProviderProbe:
-    return wiring.provider_probe(_probe_settings(settings))
-
-
-def _probe_settings(settings: ServeSettings) -> ProbeSettings:
-    database = settings.roles.of("navplane_probe")
-    return ProbeSettings(database=database, kek=settings.kek, upstream=settings.upstream, region=settings.region)
 
 
 def _analytics(settings: ServeSettings) -> App:
@@ -257,61 +235,3 @@ def _request_log(settings: ServeSettings) -> RequestLog:
         return wiring.chained_request_log(settings.queue.queue_url, settings.roles.of("navplane_gate"))
     # A pool of its own: an event that waits to be stored holds up no admission.
     return PostgresRequestLog(wiring.database(settings.roles.of("navplane_gate"), size=LOG_THREADS))
-
-
-def _jobs(settings: ServeSettings) -> Jobs:
-    stop, signer, notifier = threading.Event(), _audit_signer(settings), _notifier(settings)
-    reconciler = wiring.reconciler(_probe_settings(settings))
-    writer = wiring.database(settings.roles.of("navplane_writer"), size=3)
-    source, dead_letters, age = _queue(settings, writer, stop)
-    gate = PostgresGate(writer)
-    return Jobs(
-        source=source,
-        consumer=Consumer(database=writer, gate=gate, dead_letters=dead_letters, now=lambda: datetime.now(UTC)),
-        reaper=Reaper(gate=gate, database=writer, queue_age=age),
-        database=writer,
-        stop=stop,
-        keep_months=settings.request_log_months,
-        asking=Asking(probe=_provider_probe(settings), region=settings.region),
-        dead_letters=_dead_letter_count(settings),
-        every_minute={
-            "audit_sign": signer.sign,
-            "certify": signer.certify,
-            "exports": ExportWork(database=writer).run,
-            "notifier": lambda _: notifier.run(),
-            "reconcile": lambda _: reconciler.run(),
-        },
-    )
-
-
-def _audit_signer(settings: ServeSettings) -> AuditSigner:
-    database = wiring.database(settings.roles.of("navplane_signer"), size=1)
-    return AuditSigner(database=database, kek=wiring.kek(settings.kek), region=settings.region)
-
-
-def _notifier(settings: ServeSettings) -> Notifier:
-    return wiring.notifier(
-        NotifierSettings(
-            database=settings.roles.of("navplane_notifier"),
-            kek=settings.kek,
-            mail_from=settings.mail.sender or "",
-            loopback=settings.upstream.loopback,
-        )
-    )
-
-
-def _dead_letter_count(settings: ServeSettings) -> DeadLetterCount:
-    if settings.queue is None:
-        return no_queue
-    return SqsDeadLetterCount(dead_letter_queue_url=settings.queue.dead_letter_queue_url)
-
-
-def _queue(settings: ServeSettings, writer: Database, stop: threading.Event) -> tuple[MessageSource, DeadLetters, QueueAge]:
-    if settings.queue is None:
-        table = PostgresMessages(writer, stop=stop)
-        return table, table, table
-    return (
-        SqsMessages(queue_url=settings.queue.queue_url),
-        SqsDeadLetters(queue_url=settings.queue.dead_letter_queue_url),
-        SqsQueueAge(queue_url=settings.queue.queue_url),
-    )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes
 from typing import Any
 from uuid import uuid4
@@ -26,10 +26,11 @@ PROVIDER_KEY = f"sk-demo-{uuid4().hex}"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who signed in at the issuer, with their access token."""
+    """Somebody who signed in at the issuer, with their access token. `identity` is who they are there."""
 
     api: httpx2.Client
     org_id: str
+    identity: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str, status: int = 200, **query: str) -> Any:
         return self._answered(self.api.get(self._path(path), params=query), status)
@@ -56,7 +57,7 @@ class World:
     def signed_in(self, subject: str, org_id: str, **known: str) -> Person:
         """By the authorization-code flow, as any client of the issuer."""
         token = token_of(self.cloud.issuer_url, subject=subject, **known)
-        return Person(self._client(token), org_id)
+        return Person(self._client(token), org_id, {"subject": subject, **known})
 
     def invited(self, host: Person, name: str, **invitation: object) -> Person:
         """Asked by mail, and in."""
@@ -158,12 +159,13 @@ def test_the_whole_story(world: World) -> None:
         kept = db.run("SELECT workflow_version_id FROM request_logs WHERE request_id = :id", id=row["request_id"])
     assert str(kept[0][0]) == draft["id"]
 
-    # And the web page shows where one is, and who.
+    # And the web page shows her where she is, and as whom.
     with httpx2.Client(trust_env=False, timeout=60) as client:
         browser = Browser(client, world.cloud.console_url)
-        browser.sign_in("local|admin")
+        browser.sign_in(**olive.identity)
         page = Page.of(browser.open("", organization=acme["id"], workspace=support))
     assert ("Support", True) in page.options["workspace"]
     assert (acme["name"], True) in page.options["organization"]
-    assert (page.facts["Region"], page.facts["Subject"]) == ("us", "local|admin")
+    assert (page.facts["Region"], page.facts["Subject"]) == ("us", olive.identity["subject"])
+    assert "Olive" in page.text
     assert page.facts["Data mode"].startswith("metadata_only")
