@@ -75,6 +75,8 @@ def questions(made: Made) -> dict[str, tuple[UUID | None, Ask]]:
         "last 50 of a model": (mine, listed(model="claude-sonnet-4-5")),
         "last 50 of a model that nobody uses": (mine, listed(model="gpt-2")),
         "last 50 of a status that never was": (mine, listed(status=418)),
+        "last 50 of an error that never was": (mine, listed(error_code="upstream_redirect")),
+        "last 50 of lost usage": (mine, listed(usage_quality="lost")),
         "last 50 of everybody, of a provider": (
             None,
             lambda db: request_rows.list_requests(db, org_id=None, limit=50, wanted=Wanted(values={"provider": "google"})),
