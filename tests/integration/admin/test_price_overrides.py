@@ -127,12 +127,24 @@ def test_every_change_is_audited_with_what_was_and_what_is(
         {"provider": "nobody"}, {"model": ""}, {"model": "a\nb"}, {"effective_from": "2026-11-01T00:00:00"},
         {"effective_from": None}, {"effective_to": "2026-10-01T00:00:00Z"}, {"input_usd_per_million": 1.1},
         {"input_usd_per_million": "-1"}, {"input_usd_per_million": "1e3"}, {"output_usd_per_million": "1000000000"},
-        {"org_id": "00000000-0000-4000-8000-000000000000"}, {"effective_to": "9999-12-31T23:59:59-23:00"},
+        {"request_usd": "100000"}, {"image_usd": "100000"}, {"web_search_usd_per_thousand": "100000"},
+        {"audio_usd_per_minute": "100000"}, {"effective_to": "9999-12-31T23:59:59-23:00"},
+        {"org_id": "00000000-0000-4000-8000-000000000000"},
     ],
 )  # fmt: skip
 def test_bad_terms_are_refused_and_nothing_is_kept(api: TestClient, path: str, wrong: dict[str, Any]) -> None:
     assert api.post(path, json={**TERMS, **wrong}).status_code == 422
     assert api.get(path).json()["items"] == []
+
+
+def test_the_dearest_terms_can_be_kept(api: TestClient, path: str) -> None:
+    few = ("request_usd", "image_usd", "web_search_usd_per_thousand", "audio_usd_per_minute")
+    many = ("input", "output", "cached_input", "cache_write_5m", "cache_write_1h", "audio_input", "audio_output")
+    dear = dict.fromkeys(few, "99999.999999999") | {f"{kind}_usd_per_million": "999999999.999999999" for kind in many}
+    made = api.post(path, json={**TERMS, **dear})
+    assert made.status_code == 201, made.text
+    assert made.json()["image_usd"] == "99999.999999999"
+    assert api.delete(f"{path}/{made.json()['id']}").status_code in (204, 409)
 
 
 def test_the_prices_of_another_organization_do_not_exist(api: TestClient, path: str) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from navplane.admin import audit_file, paging
 from navplane.admin.access import Permission, require
 from navplane.admin.change import NO_SUCH_ORGANIZATION
-from navplane.admin.fields import Moment, View
+from navplane.admin.fields import PRINTABLE, Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import NotFound
@@ -60,10 +60,10 @@ class AuditKeyPage(View):
 
 
 def the_wanted(
-    actor: Annotated[str | None, Query(max_length=255)] = None,
-    action: Annotated[str | None, Query(max_length=100, examples=["api_key:create"])] = None,
+    actor: Annotated[str | None, Query(max_length=255, pattern=PRINTABLE)] = None,
+    action: Annotated[str | None, Query(max_length=100, pattern=PRINTABLE, examples=["api_key:create"])] = None,
     resource: Annotated[
-        str | None, Query(max_length=200, description="A whole one, or a kind with its slash: `api_key/`.")
+        str | None, Query(max_length=200, pattern=PRINTABLE, description="A whole one, or a kind with its slash: `api_key/`.")
     ] = None,
     since: Annotated[Moment | None, Query()] = None,
     until: Annotated[Moment | None, Query(description="Not included.")] = None,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from navplane.admin import change, paging
 from navplane.admin.access import Call, Permission, require
-from navplane.admin.fields import Body, View
+from navplane.admin.fields import PRINTABLE, Body, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.admin.roles import PERMISSIONS, Role
@@ -68,7 +68,7 @@ class MemberPage(View):
     next_cursor: str | None
 
 
-Search = Annotated[str | None, Query(max_length=200, description="Part of an e-mail address or a name.")]
+Search = Annotated[str | None, Query(max_length=200, pattern=PRINTABLE, description="Part of an e-mail address or a name.")]
 
 
 @router.get(

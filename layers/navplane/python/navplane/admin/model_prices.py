@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from navplane.admin.access import Permission, require
-from navplane.admin.fields import View
+from navplane.admin.fields import PRINTABLE, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.store import model_prices
@@ -42,7 +42,9 @@ class ModelPricePage(View):
     responses=responses(422),
     dependencies=[require(Permission.MODEL_PRICE_LIST)],
 )
-def list_model_prices(plane: ThePlane, provider: Annotated[str | None, Query(max_length=40)] = None) -> ModelPricePage:
+def list_model_prices(
+    plane: ThePlane, provider: Annotated[str | None, Query(max_length=40, pattern=PRINTABLE)] = None
+) -> ModelPricePage:
     """Ceilings, by which a budget is reserved. What a request cost, to the tier and the kind of token, is in its row."""
     with plane.database.transaction() as db:
         found = model_prices.listed(db, provider=provider)

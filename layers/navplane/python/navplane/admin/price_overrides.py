@@ -29,6 +29,8 @@ THOUSAND = Decimal(1000)
 MINUTE = Decimal(60)
 # Up to 1,000 million USD per million tokens, and exact to what the column holds of a single one.
 Dollars = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
+# Of what is not counted by the million: the column holds up to 99,999 USD.
+FewDollars = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}(\.[0-9]{1,9})?$")]
 NO_TOKENS = "USD for {}, as text, where the provider counts no tokens. Absent: nothing is agreed about it."
 PER_MILLION = "USD per million tokens, as text. Absent: what {} cost."
 
@@ -41,11 +43,11 @@ class Rates(Body):
     cache_write_1h_usd_per_million: Dollars | None = Field(default=None, description=PER_MILLION.format("5-minute writes"))
     audio_input_usd_per_million: Dollars | None = Field(default=None, description=PER_MILLION.format("input tokens"))
     audio_output_usd_per_million: Dollars | None = Field(default=None, description=PER_MILLION.format("output tokens"))
-    web_search_usd_per_thousand: Dollars = Field(default="0", description="USD per thousand searches, as text.")
-    request_usd: Dollars = Field(default="0", description="USD per request, besides its tokens, as text.")
-    audio_usd_per_minute: Dollars | None = Field(default=None, description=NO_TOKENS.format("a minute of sound"))
+    web_search_usd_per_thousand: FewDollars = Field(default="0", description="USD per thousand searches, as text.")
+    request_usd: FewDollars = Field(default="0", description="USD per request, besides its tokens, as text.")
+    audio_usd_per_minute: FewDollars | None = Field(default=None, description=NO_TOKENS.format("a minute of sound"))
     characters_usd_per_million: Dollars | None = Field(default=None, description=NO_TOKENS.format("a million characters"))
-    image_usd: Dollars | None = Field(default=None, description=NO_TOKENS.format("a picture"))
+    image_usd: FewDollars | None = Field(default=None, description=NO_TOKENS.format("a picture"))
 
 
 class NewPriceOverride(Rates):

@@ -12,7 +12,7 @@ from pydantic import Field
 from navplane.admin import paging
 from navplane.admin.access import Permission, require
 from navplane.admin.change import NO_SUCH_ORGANIZATION
-from navplane.admin.fields import Moment, View
+from navplane.admin.fields import PRINTABLE, Moment, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import NotFound, RegionMismatch
@@ -84,7 +84,7 @@ class RequestPage(View):
     complete_to: datetime = Field(description="Every request admitted before this moment has its row.")
 
 
-Text = Annotated[str | None, Query(max_length=200)]
+Text = Annotated[str | None, Query(max_length=200, pattern=PRINTABLE)]
 RequestCursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before; absent for the first.")]
 
 
@@ -96,7 +96,7 @@ def the_wanted(
     key_id: UUID | None = None,
     user_id: UUID | None = None,
     provider: Text = None,
-    model: Annotated[str | None, Query(max_length=1000, description="The one that was asked for.")] = None,
+    model: Annotated[str | None, Query(max_length=1000, pattern=PRINTABLE, description="The one that was asked for.")] = None,
     endpoint: Text = None,
     outcome: Outcome | None = None,
     usage_quality: UsageQuality | None = None,

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from navplane.admin.change import NO_SUCH_ORGANIZATION
-from navplane.admin.fields import Moment
+from navplane.admin.fields import PRINTABLE, Moment
 from navplane.admin.plane import ThePlane
 from navplane.admin.usage_views import (
     BreakdownView,
@@ -37,7 +37,7 @@ LONGEST_BY_HOUR = timedelta(days=32)
 DEFAULT = timedelta(days=30)
 ZONE = r"^[A-Za-z_]+(/[A-Za-z0-9_+-]+)*$"
 
-Text = Annotated[str | None, Query(max_length=200)]
+Text = Annotated[str | None, Query(max_length=200, pattern=PRINTABLE)]
 Zone = Annotated[str, Query(pattern=ZONE, max_length=64, description="An IANA zone, such as Europe/Berlin.")]
 Dimensions = Annotated[list[Dimension], Query(min_length=1, max_length=2, description="One dimension or two.")]
 Groups = Annotated[int, Query(ge=1, le=500, description="How many groups at most.")]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from navplane.admin import change, paging
 from navplane.admin.access import Call, Permission, require
-from navplane.admin.fields import Body, View
+from navplane.admin.fields import PRINTABLE, Body, View
 from navplane.admin.plane import ThePlane
 from navplane.admin.problem import responses
 from navplane.errors import Forbidden, NotFound
@@ -53,7 +53,9 @@ def list_users(
     plane: ThePlane,
     limit: paging.Limit = paging.DEFAULT_LIMIT,
     cursor: paging.Cursor = None,
-    search: Annotated[str | None, Query(max_length=200, description="Part of an e-mail address, name or subject.")] = None,
+    search: Annotated[
+        str | None, Query(max_length=200, pattern=PRINTABLE, description="Part of an e-mail address, name or subject.")
+    ] = None,
     role: Annotated[
         Literal["platform_admin", "owner", "member"] | None, Query(description="Who has it, in whichever organization.")
     ] = None,
