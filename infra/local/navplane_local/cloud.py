@@ -184,7 +184,8 @@ class LocalCloud:
     async def _migrate(self) -> None:
         """The deployment's last step, as on AWS: the function that may change the schema is invoked."""
         answer = json.loads(await self.harness.invoke("MigrateFunction", b"{}").payload())
-        self._migrated = ", ".join(answer["applied"]) or f"up to date: {answer['schema_version']}"
+        count, newest = len(answer["applied"]), answer["schema_version"]
+        self._migrated = f"{count} applied, up to {newest}" if count else f"up to date: {newest}"
 
     async def _start_queues(self) -> None:
         queues = await self._in_thread(self.aws.create_queues, self.stack.queues)
