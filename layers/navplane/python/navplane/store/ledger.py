@@ -36,9 +36,9 @@ SELECT o.id, round(
 ENTER = """
 INSERT INTO public.ledger_entries (request_id, revision, org_id, workspace_id, key_id, kind, amount_usd,
                                    price_source, price_version)
-SELECT request_id, (after).revision, (after).org_id, (after).workspace_id, (after).key_id,
-       CASE WHEN (after).revision = 1 THEN 'charge' ELSE 'adjustment' END,
-       coalesce((after).cost_usd, 0) - coalesce((before).cost_usd, 0), priced.price_source, priced.price_version
+SELECT request_id, changed.revision, changed.org_id, changed.workspace_id, changed.key_id,
+       CASE WHEN changed.revision = 1 THEN 'charge' ELSE 'adjustment' END,
+       coalesce(changed.cost_usd, 0) - coalesce(was_cost_usd, 0), priced.price_source, priced.price_version
   FROM changed JOIN priced USING (request_id)
- WHERE coalesce((after).cost_usd, 0) <> coalesce((before).cost_usd, 0)
+ WHERE coalesce(changed.cost_usd, 0) <> coalesce(was_cost_usd, 0)
 """

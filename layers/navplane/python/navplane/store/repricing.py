@@ -14,7 +14,7 @@ from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection
 from navplane.store.ledger import AGREED, ENTER
 from navplane.store.request_logs import data_errors_told
-from navplane.store.rollups import MOVES, adding_up
+from navplane.store.rollups import CHANGES, MOVES, adding_up
 
 _COUNTS = tuple(Usage.__dataclass_fields__)
 _FACTS = (
@@ -54,9 +54,9 @@ WITH given AS (
       FROM priced
      WHERE log.request_id = priced.request_id AND log.revision = priced.revision
        AND (log.cost_usd, log.price_quality) IS DISTINCT FROM (priced.cost_usd, priced.price_quality)
-    RETURNING new.request_id, old AS before, new AS after
+    {CHANGES}
 ), entered AS ({ENTER}), moved AS ({MOVES}), {adding_up()}
-SELECT request_id, coalesce((after).cost_usd, 0) - coalesce((before).cost_usd, 0) FROM changed
+SELECT request_id, coalesce(cost_usd, 0) - coalesce(was_cost_usd, 0) FROM changed
 """  # noqa: S608 - names of our own columns
 
 

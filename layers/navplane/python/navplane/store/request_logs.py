@@ -21,7 +21,7 @@ from navplane.model.usage import Outcome, PriceQuality, Usage, UsageQuality
 from navplane.model.usage_event import UsageEvent
 from navplane.store.database import Connection, sqlstate
 from navplane.store.ledger import AGREED, ENTER
-from navplane.store.rollups import MOVES, adding_up
+from navplane.store.rollups import CHANGES, MOVES, adding_up
 
 # Which fact wins: a later one supersedes the row of its request only from further right.
 QUALITIES = (UsageQuality.LOST, UsageQuality.ESTIMATED, UsageQuality.EXACT)
@@ -80,7 +80,8 @@ _STANDING = f"{_STANDS} FROM public.request_logs WHERE request_id = ANY(:ids::uu
 # before and what is there after, an entry in the ledger and the difference in each sum. Every writer locks in the same order.
 _RECORD = f"""
 WITH given AS (
-    SELECT * FROM json_to_recordset(:events::json)
+    SELECT request_id, key_id, {", ".join((*_FACTS, *(f"coalesce({name}, 0) AS {name}" for name in _COUNTS), *_OFFER))}
+      FROM json_to_recordset(:events::json)
         AS e (request_id uuid, key_id uuid, {", ".join(f"{name} {kind}" for name, kind in {**_COLUMNS, **_OFFER}.items())})
 ), owners AS (
     SELECT o.* FROM (SELECT array_agg(request_id) AS requests, array_agg(key_id) AS keys FROM given) AS asked,
@@ -100,14 +101,14 @@ WITH given AS (
     ON CONFLICT (request_id) DO UPDATE
        SET {", ".join(f"{name} = excluded.{name}" for name in _STORED)}, revision = log.revision + 1, recorded_at = now()
      WHERE array_position(:qualities::text[], excluded.usage_quality) > array_position(:qualities::text[], log.usage_quality)
-    RETURNING new.request_id, old AS before, new AS after
+    {CHANGES}
 ), entered AS ({ENTER}), moved AS ({MOVES}), {adding_up()}
-{_STANDS} FROM (SELECT (after).* FROM changed) AS stands
+{_STANDS} FROM changed
 """  # noqa: S608 - what is filled in are names of our own columns
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# How JSON says what may be unstorable. It says the same of a pair of surrogates, which is one character: a look does no harm.
-_SUSPECT = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity")
+# How JSON says what may be unstorable. It says the same of other characters: a look does no harm.
+_SUSPECT = ("\\u0000", "\\ud", "NaN", "Infinity")
 
 # Data exceptions and violated constraints, a missing partition included. Everything else (a lock, a full disk, a missing
 # grant) is not the events' fault and may pass.
@@ -210,7 +211,7 @@ _counts_of = attrgetter(*_COUNTS)
 
 
 def _document(event: UsageEvent, price: Price) -> dict[str, Any]:
-    """What is not there is NULL."""
+    """What is not there is NULL, or 0 if it is a count."""
     facts = {name: value for name, value in zip(_FACT_NAMES, _facts_of(event), strict=True) if value is not None}
     offer = {
         "cost_usd": price.cost_usd,
@@ -219,13 +220,14 @@ def _document(event: UsageEvent, price: Price) -> dict[str, Any]:
         "price_source": price.source,
         "negotiable": price.negotiable,
     }
-    return facts | dict(zip(_COUNTS, _counts_of(event.usage), strict=True)) | offer
+    counts = {name: count for name, count in zip(_COUNTS, _counts_of(event.usage), strict=True) if count}
+    return facts | counts | offer
 
 
 def _storable_json(documents: list[dict[str, Any]]) -> str:
     """Each value is looked at only where something can be wrong with one of them."""
     found = json.dumps(documents, default=str)
-    return json.dumps(_storable(documents), default=str) if _SUSPECT.search(found) else found
+    return json.dumps(_storable(documents), default=str) if any(text in found for text in _SUSPECT) else found
 
 
 def _storable(value: Any) -> Any:

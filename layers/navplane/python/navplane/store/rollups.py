@@ -32,6 +32,11 @@ class Rollup:
         return ", ".join(("org_id", *row, "demo", f"date_trunc('{self.span}', created_at, 'UTC')"))
 
     @property
+    def key_of_hour(self) -> str:
+        """The same, of the finest sum by hour."""
+        return ", ".join(("org_id", *self.dimensions, "demo", f"date_trunc('{self.span}', starts_at, 'UTC')"))
+
+    @property
     def groups(self) -> str:
         return ", ".join(str(n) for n in range(1, len(self.dimensions) + 4))
 
@@ -57,29 +62,53 @@ SUMS = {
     "cost_usd": "sum(sign * coalesce(cost_usd, 0))",
 }
 
-# Each row of `changed` as it stands, and taken away again as it stood before.
-MOVES = """
-SELECT 1 AS sign, (after).* FROM changed
-UNION ALL SELECT -1, (before).* FROM changed WHERE (before).request_id IS NOT NULL
+# What a sum is made of.
+_MOVED = (
+    "org_id", "workspace_id", "key_id", "user_id", "provider", "model", "endpoint", "demo", "created_at", "outcome",
+    "price_quality", "usage_quality", "input_tokens", "cached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
+    "output_tokens", "reasoning_tokens", "cost_usd",
+)  # fmt: skip
+# What a statement that changes rows returns as `changed`: each row as it stands, and as it stood. Column by column, for to take
+# a whole row apart costs Postgres as much as to insert it.
+CHANGES = f"""
+RETURNING new.request_id, new.revision, {", ".join(f"new.{name}" for name in _MOVED)},
+          old.request_id IS NOT NULL AS was_there, {", ".join(f"old.{name} AS was_{name}" for name in _MOVED)}
 """
+# Each row of `changed` as it stands, and taken away again as it stood before.
+MOVES = f"""
+SELECT 1 AS sign, {", ".join(_MOVED)} FROM changed
+UNION ALL SELECT -1, {", ".join(f"was_{name}" for name in _MOVED)} FROM changed WHERE was_there
+"""  # noqa: S608 - names of our own columns
 
 
 _COUNTED = ", ".join(f"coalesce({expression}, 0)" for expression in SUMS.values())
 
 
-def add_up(rollup: Rollup, source: str = "moved") -> str:
-    """Add the rows of `source`, in the shape of MOVES, to their sums; in order, so that no two writers wait for each other."""
-    return f"""
-        INSERT INTO {rollup.table} AS total ({rollup.key}, {", ".join(SUMS)})
-        SELECT {rollup.key_of_row}, {_COUNTED} FROM {source} GROUP BY {rollup.groups} ORDER BY {rollup.groups}
-        ON CONFLICT ({rollup.key}) DO UPDATE
-           SET {", ".join(f"{name} = total.{name} + excluded.{name}" for name in SUMS)}
-    """  # noqa: S608 - what is filled in are names of our own columns
+def add_up(rollup: Rollup, source: str) -> str:
+    """Add the rows of `source`, in the shape of MOVES, to their sums."""
+    return _add(rollup, f"SELECT {rollup.key_of_row}, {_COUNTED} FROM {source}")  # noqa: S608 - names of our own columns
 
 
 def adding_up() -> str:
-    """Common table expressions that add `moved` to every table of sums."""
-    return ", ".join(f"summed_{number} AS ({add_up(rollup)})" for number, rollup in enumerate(ROLLUPS))
+    """Common table expressions that add `moved` to every table of sums. The rows are gone through once; all sums are made of
+    what came of that."""
+    finest, counts = ROLLUPS[0], ", ".join(f"sum({name})" for name in SUMS)
+    by_hour = f"SELECT {finest.key_of_row}, {_COUNTED} FROM moved GROUP BY {finest.groups}"  # noqa: S608
+    added = (
+        f"summed_{number} AS ({_add(rollup, f'SELECT {rollup.key_of_hour}, {counts} FROM by_hour')})"  # noqa: S608
+        for number, rollup in enumerate(ROLLUPS)
+    )
+    return ", ".join((f"by_hour ({finest.key}, {', '.join(SUMS)}) AS ({by_hour})", *added))
+
+
+def _add(rollup: Rollup, select: str) -> str:
+    """In order, so that no two writers wait for each other."""
+    return f"""
+        INSERT INTO {rollup.table} AS total ({rollup.key}, {", ".join(SUMS)})
+        {select} GROUP BY {rollup.groups} ORDER BY {rollup.groups}
+        ON CONFLICT ({rollup.key}) DO UPDATE
+           SET {", ".join(f"{name} = total.{name} + excluded.{name}" for name in SUMS)}
+    """  # noqa: S608 - what is filled in are names of our own columns
 
 
 # A sum that was moved away from is left over as zeros.
