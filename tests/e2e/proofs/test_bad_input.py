@@ -225,7 +225,9 @@ def test_a_body_that_no_event_can_hold_is_413_and_no_function_is_invoked(
     headers = OPENAI.asked(shared.api_key)
     answer = client.post(getattr(cloud, way_in) + OPENAI.path, content=b" " * TOO_LARGE_FOR_AN_EVENT, headers=headers)
     assert answer.status_code == 413
-    assert [line for function, line in cloud.log.lines[said:] if function == "proxy"] == []
+    # The call before this one may be told of late.
+    told = [line for function, line in cloud.log.lines[said:] if function == "proxy" and '"unknown_endpoint"' not in line]
+    assert told == []
 
 
 # -- refused by the gate: the caller is known, so there is a row ------------------------------------------------------------

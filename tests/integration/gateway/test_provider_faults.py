@@ -33,7 +33,7 @@ UPSTREAM_ERROR = ("upstream_error", "api_error")
 @pytest.fixture(scope="module")
 def server(provider: FakeProvider) -> Iterator[GatewayServer]:
     """Impatient, so that silence is noticed at once."""
-    limits = Limits(first_byte=0.2, first_byte_streamed=0.2, idle=0.2, response_bytes=100_000)
+    limits = Limits(first_byte=0.6, first_byte_streamed=0.6, idle=0.6, response_bytes=100_000)
     providers = dict.fromkeys(("openai", "anthropic", "google"), provider.url)
     with GatewayServer(providers, limits=limits) as running:
         yield running
